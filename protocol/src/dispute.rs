@@ -1,0 +1,221 @@
+//! Disputes: which claim wins, until when, and what it pays.
+//!
+//! ```text
+//! none --dispute--> Registered --timeout--> concluded --withdraw--> paid
+//!   |                 |  ^ refute (newer)      ^
+//!   |                 +--+                     |
+//!   +------- a final state --------------------+
+//! ```
+//!
+//! Invariants: the rank of what is registered never falls, and the timeout that the first
+//! registration sets is never made earlier nor extended by a refutation.
+//!
+//! The adjudicator decides by these rules; whoever watches it predicts its decisions by the same.
+
+use core::fmt;
+
+use crate::{
+    Amount, AssetIdx, Balances, ChallengeDuration, PartIdx, SignedRefundClaim, SignedState, State,
+    Timestamp, Version,
+};
+
+/// What somebody hands in: either may be hindered only by a claim of higher [`Rank`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Claim {
+    /// "No state was ever signed by all": everybody gets the deposits back.
+    Refund(SignedRefundClaim),
+    /// A state that all signed.
+    State(SignedState),
+}
+
+/// How new a claim is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Rank {
+    /// A refund claim: older than any state.
+    Refund,
+    /// A state of this version.
+    State(Version),
+}
+
+/// What stands at the adjudicator.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Registration {
+    /// The newest claim handed in.
+    pub rank: Rank,
+    /// From this instant on it can no longer be refuted.
+    pub timeout: Timestamp,
+}
+
+/// A deposit that a state rests on is not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InsufficientFunding {
+    /// The asset that is short.
+    pub asset: AssetIdx,
+    /// The participant that is short.
+    pub part: PartIdx,
+    /// What the adjudicator holds for it.
+    pub held: Amount,
+    /// What the state rests on.
+    pub needed: Amount,
+}
+
+/// Why a claim does not become what is registered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DisputeError {
+    /// The time to refute is over.
+    ChallengeElapsed {
+        /// When it ended.
+        at: Timestamp,
+    },
+    /// Something at least as new is registered.
+    Outdated {
+        /// What is registered.
+        registered: Rank,
+        /// What was handed in.
+        submitted: Rank,
+    },
+    /// The deposits do not cover the state, and it is not version 0.
+    InsufficientFunding(InsufficientFunding),
+    /// The state locks amounts for other channels, which is not supported yet.
+    LockedUnsupported,
+}
+
+impl Claim {
+    /// How new it is.
+    pub fn rank(&self) -> Rank {
+        match self {
+            Self::Refund(_) => Rank::Refund,
+            Self::State(signed) => Rank::State(signed.version()),
+        }
+    }
+
+    /// The state, if it is one.
+    pub fn state(&self) -> Option<&State> {
+        match self {
+            Self::Refund(_) => None,
+            Self::State(signed) => Some(signed.state()),
+        }
+    }
+}
+
+/// Decides what is registered after `claim` was handed in at `now`. `standing` is what is
+/// registered before, `held` the deposits: those at the first registration, which freezes them.
+///
+/// The first registration sets the timeout to `now` + `duration`; a later one keeps it, so that
+/// nobody can prolong a dispute. A final state can never be refuted: its timeout is `now`.
+pub fn register(
+    standing: Option<&Registration>,
+    claim: &Claim,
+    held: &Balances,
+    duration: ChallengeDuration,
+    now: Timestamp,
+) -> Result<Registration, DisputeError> {
+    let submitted = claim.rank();
+    if let Some(standing) = standing {
+        if standing.timeout <= now {
+            return Err(DisputeError::ChallengeElapsed {
+                at: standing.timeout,
+            });
+        }
+        if submitted <= standing.rank {
+            return Err(DisputeError::Outdated {
+                registered: standing.rank,
+                submitted,
+            });
+        }
+    }
+    if let Some(state) = claim.state() {
+        if !state.allocation().locked.is_empty() {
+            return Err(DisputeError::LockedUnsupported);
+        }
+        if state.version() != Version::INITIAL {
+            covered(held, state.funding()).map_err(DisputeError::InsufficientFunding)?;
+        }
+    }
+    let timeout = match (claim.state(), standing) {
+        (Some(state), _) if state.is_final() => now,
+        (_, Some(standing)) => standing.timeout,
+        (_, None) => now.saturating_add_nanos(duration.nanos()),
+    };
+    Ok(Registration {
+        rank: submitted,
+        timeout,
+    })
+}
+
+/// Whether every deposit is at least what the state rests on; otherwise the first that is not.
+/// Both tables have the same shape.
+pub fn covered(held: &Balances, funding: &Balances) -> Result<(), InsufficientFunding> {
+    for ((asset, part, held), (_, _, needed)) in held.iter().zip(funding.iter()) {
+        if held < needed {
+            return Err(InsufficientFunding {
+                asset,
+                part,
+                held,
+                needed,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What everybody gets once `state` stands unrefuted, `None` for a refund claim, out of the
+/// deposits `held`; its sums are those of `held`.
+///
+/// A covered state pays its balances, and what a deposit exceeds the funding by goes back to whom
+/// it came for. A refund claim or a version 0 that is not covered pays the deposits back.
+pub fn outcome(state: Option<&State>, held: &Balances) -> Balances {
+    let covering = state
+        .filter(|state| state.funding().same_shape(held) && covered(held, state.funding()).is_ok());
+    let Some(state) = covering else {
+        return held.clone();
+    };
+    let balances = &state.allocation().balances;
+    let paid = balances.iter().zip(held.iter()).zip(state.funding().iter());
+    let amounts = paid.map(|(((_, _, balance), (_, _, held)), (_, _, funding))| {
+        let surplus = held.checked_sub(funding).expect("the state is covered");
+        balance
+            .checked_add(surplus)
+            .expect("balances add up to the funding, so no payout exceeds the asset's sum held")
+    });
+    Balances::new(held.parts(), amounts.collect())
+        .expect("the sums are those of the deposits, in the same shape")
+}
+
+impl fmt::Display for Rank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refund => write!(f, "a refund claim"),
+            Self::State(version) => write!(f, "version {version}"),
+        }
+    }
+}
+
+impl fmt::Display for InsufficientFunding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "participant {} has deposited {} of asset {}, the state rests on {}",
+            self.part, self.held, self.asset, self.needed
+        )
+    }
+}
+
+impl fmt::Display for DisputeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ChallengeElapsed { at } => write!(f, "the time to refute ended at {at}"),
+            Self::Outdated {
+                registered,
+                submitted,
+            } => write!(f, "{registered} is registered, {submitted} is not newer"),
+            Self::InsufficientFunding(error) => error.fmt(f),
+            Self::LockedUnsupported => {
+                write!(f, "states with locked amounts cannot be enforced yet")
+            }
+        }
+    }
+}
+
+impl core::error::Error for InsufficientFunding {}
+impl core::error::Error for DisputeError {}
