@@ -1,0 +1,70 @@
+//! How an adjudicator is set up.
+
+use candid::{CandidType, Principal};
+use serde::Deserialize;
+
+/// The argument of the first installation.
+#[derive(CandidType, Clone, Debug, Deserialize, Eq, PartialEq)]
+pub struct InitArgs {
+    /// The ICRC ledgers that the adjudicator serves, at least one.
+    pub ledgers: Vec<Principal>,
+    /// The shortest challenge duration that it accepts.
+    pub min_challenge_duration_s: u32,
+    /// The longest challenge duration that it accepts.
+    pub max_challenge_duration_s: u32,
+}
+
+/// The optional argument of an upgrade: it only ever widens what is allowed, so that no upgrade
+/// can strand a channel.
+#[derive(CandidType, Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+pub struct UpgradeArgs {
+    /// Ledgers to serve from now on, beside those served before.
+    pub add_ledgers: Vec<Principal>,
+    /// A shorter shortest challenge duration.
+    pub min_challenge_duration_s: Option<u32>,
+    /// A longer longest challenge duration.
+    pub max_challenge_duration_s: Option<u32>,
+}
+
+/// Answers `info`.
+#[derive(CandidType, Clone, Debug, Deserialize, Eq, PartialEq)]
+pub struct Info {
+    /// The version of the canister's code.
+    pub version: String,
+    /// The version of this interface; it grows when a client must know.
+    pub interface: u16,
+    /// The ledgers that are served.
+    pub ledgers: Vec<LedgerInfo>,
+    /// The shortest challenge duration that is accepted.
+    pub min_challenge_duration_s: u32,
+    /// The longest challenge duration that is accepted.
+    pub max_challenge_duration_s: u32,
+    /// While a dispute is open, a longer time than this without a sign of life of the canister
+    /// counts as a gap and moves its timeout.
+    pub tick_interval_s: u32,
+    /// The most participants that a channel can have.
+    pub max_participants: u8,
+    /// The most assets that a channel can have.
+    pub max_assets: u8,
+    /// The longest request that is decoded, in bytes.
+    pub max_request_bytes: u32,
+    /// The longest page of events.
+    pub max_events: u32,
+    /// How many channels have received a deposit.
+    pub channels: u64,
+    /// How many events the log has.
+    pub events: u64,
+    /// How many ledger calls have an outcome that is not known yet.
+    pub journal: u64,
+    /// The canister's time.
+    pub now_ns: u64,
+}
+
+/// A ledger that is served.
+#[derive(CandidType, Clone, Debug, Deserialize, Eq, PartialEq)]
+pub struct LedgerInfo {
+    /// Its principal.
+    pub ledger: Principal,
+    /// Its fee as last seen; none until it has told.
+    pub fee: Option<u128>,
+}
