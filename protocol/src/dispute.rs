@@ -83,10 +83,7 @@ pub enum DisputeError {
 impl Claim {
     /// How new it is.
     pub fn rank(&self) -> Rank {
-        match self {
-            Self::Refund(_) => Rank::Refund,
-            Self::State(signed) => Rank::State(signed.version()),
-        }
+        Rank::of(self.state())
     }
 
     /// The state, if it is one.
@@ -95,6 +92,13 @@ impl Claim {
             Self::Refund(_) => None,
             Self::State(signed) => Some(signed.state()),
         }
+    }
+}
+
+impl Rank {
+    /// The rank of a state, or of a refund claim if there is none.
+    pub fn of(state: Option<&State>) -> Self {
+        state.map_or(Self::Refund, |state| Self::State(state.version()))
     }
 }
 
@@ -110,7 +114,19 @@ pub fn register(
     duration: ChallengeDuration,
     now: Timestamp,
 ) -> Result<Registration, DisputeError> {
-    let submitted = claim.rank();
+    would_register(standing, claim.state(), held, duration, now)
+}
+
+/// What [`register`] decides if the signatures on `state` (on the refund claim, if `None`) turn out
+/// to be good: it costs next to nothing and spares verifying what would be refused anyway.
+pub fn would_register(
+    standing: Option<&Registration>,
+    state: Option<&State>,
+    held: &Balances,
+    duration: ChallengeDuration,
+    now: Timestamp,
+) -> Result<Registration, DisputeError> {
+    let submitted = Rank::of(state);
     if let Some(standing) = standing {
         if standing.timeout <= now {
             return Err(DisputeError::ChallengeElapsed {
@@ -124,7 +140,7 @@ pub fn register(
             });
         }
     }
-    if let Some(state) = claim.state() {
+    if let Some(state) = state {
         if !state.allocation().locked.is_empty() {
             return Err(DisputeError::LockedUnsupported);
         }
@@ -132,7 +148,7 @@ pub fn register(
             covered(held, state.funding()).map_err(DisputeError::InsufficientFunding)?;
         }
     }
-    let timeout = match (claim.state(), standing) {
+    let timeout = match (state, standing) {
         (Some(state), _) if state.is_final() => now,
         (_, Some(standing)) => standing.timeout,
         (_, None) => now.saturating_add_nanos(duration.nanos()),
