@@ -1,1 +1,5 @@
 //! To be written.
+
+mod auth;
+mod certificate;
+mod state_tree;
