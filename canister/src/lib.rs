@@ -1,1 +1,41 @@
-//! To be written.
+//! The adjudicator: a canister that holds the funds of payment channels and pays out what the
+//! newest state signed by all participants says.
+//!
+//! This library is the rules: no `ic_cdk`, no `await`, time as an argument, so that plain tests run
+//! them. The program `adjudicator` beside it is the shell: it reads caller and time, calls ledgers,
+//! and replies.
+//!
+//! ```text
+//!        deposit                    dispute, conclude               withdraw
+//!           │                             │                            │
+//!   params, holdings ─────────────> claims, timeout ────────────> remainders
+//!           │                             │                            │
+//!           └──> journal ──> ledger       └──> event log <──┘   journal ──> ledger
+//! ```
+//!
+//! Invariants, for every channel and asset, after every message:
+//! - holdings plus what is in flight to a receiver = what arrived less what was paid;
+//! - the ledger's balance of the channel's funds account is at least that;
+//! - no ledger call leaves that is not in the [`journal`], and none leaves twice as two.
+
+#![forbid(unsafe_code)]
+
+pub mod adjudicator;
+pub mod answers;
+pub mod channel;
+mod claim;
+pub mod clock;
+pub mod config;
+mod deposit;
+pub mod event;
+pub mod journal;
+mod settle;
+mod store;
+mod stored;
+pub mod verdict;
+mod withdraw;
+
+pub use adjudicator::Adjudicator;
+pub use deposit::{Deposit, Source};
+pub use settle::Settlement;
+pub use withdraw::Withdrawal;

@@ -39,8 +39,8 @@ pub struct Info {
     pub min_challenge_duration_s: u32,
     /// The longest challenge duration that is accepted.
     pub max_challenge_duration_s: u32,
-    /// While a dispute is open, a longer time than this without a sign of life of the canister
-    /// counts as a gap and moves its timeout.
+    /// While a dispute is open, the canister shows a sign of life this often; a silence of more
+    /// than two such intervals counts as a gap and moves the timeout.
     pub tick_interval_s: u32,
     /// The most participants that a channel can have.
     pub max_participants: u8,

@@ -1,0 +1,107 @@
+//! The adjudicator: its name, its set-up, its clock. What it does with channels stands in the
+//! modules named after it: deposit, claim (dispute and conclude), withdraw, settle, answers.
+
+use candid::Principal;
+use ic_stable_structures::DefaultMemoryImpl;
+use perun_canister_api::{InitArgs, UpgradeArgs};
+use perun_protocol::{ChannelId, Timestamp};
+
+use crate::clock::Uptime;
+use crate::config::{Config, ConfigError};
+use crate::event::{Change, Event};
+use crate::store::Store;
+
+/// The version of the interface; grows when a client must know.
+pub const INTERFACE: u16 = 1;
+
+/// The rules over everything in stable memory.
+pub struct Adjudicator {
+    me: Principal,
+    pub(crate) store: Store,
+}
+
+impl Adjudicator {
+    /// A first installation as canister `me` on empty `memory`.
+    pub fn install(
+        memory: DefaultMemoryImpl,
+        me: Principal,
+        args: InitArgs,
+    ) -> Result<Self, ConfigError> {
+        let config = Config::new(args, me)?;
+        let mut store = Store::open(memory);
+        store.set_config(config);
+        Ok(Self { me, store })
+    }
+
+    /// Goes on with what an earlier version left in `memory`.
+    pub fn upgrade(
+        memory: DefaultMemoryImpl,
+        me: Principal,
+        args: Option<UpgradeArgs>,
+    ) -> Result<Self, ConfigError> {
+        let store = Store::open(memory);
+        let mut adjudicator = Self { me, store };
+        if let Some(args) = args {
+            let config = adjudicator.config().widened(args, me)?;
+            adjudicator.store.set_config(config);
+        }
+        Ok(adjudicator)
+    }
+
+    /// The canister that this is.
+    pub fn me(&self) -> Principal {
+        self.me
+    }
+
+    /// The same as the protocol names it.
+    pub(crate) fn name(&self) -> perun_protocol::Principal {
+        perun_protocol::Principal::from_slice(self.me.as_slice())
+            .expect("a canister has an id that is not empty")
+    }
+
+    /// The set-up.
+    pub fn config(&self) -> &Config {
+        let config = self.store.config();
+        config.expect("the installation has written a set-up")
+    }
+
+    /// A sign of life at `now`, to be given before anything is decided: a long silence while a
+    /// window was open moves its timeout.
+    pub fn observe(&mut self, now: Timestamp) {
+        let tick_ns = self.config().tick_ns();
+        let clock = self.store.clock();
+        let seen = clock.observe(now, tick_ns, self.store.has_open_window());
+        self.store.set_clock(seen);
+        self.store.close_elapsed_windows(seen.uptime(now));
+    }
+
+    /// Whether a registered claim can still be refuted: then the timer must tick.
+    pub fn has_open_window(&self) -> bool {
+        self.store.has_open_window()
+    }
+
+    /// The uptime at `now`, which was observed.
+    pub(crate) fn uptime(&self, now: Timestamp) -> Uptime {
+        self.store.clock().uptime(now)
+    }
+
+    /// A ledger's fee as last seen.
+    pub fn fee(&self, ledger: Principal) -> Option<u128> {
+        self.store.fee(ledger)
+    }
+
+    /// Remembers a ledger's fee.
+    pub fn set_fee(&mut self, ledger: Principal, fee: u128) {
+        if self.store.fee(ledger) != Some(fee) {
+            self.store.set_fee(ledger, fee);
+        }
+    }
+
+    pub(crate) fn log(&mut self, at: Timestamp, channel: ChannelId, change: Change) {
+        self.store.log(Event {
+            at,
+            channel,
+            change,
+        });
+    }
+}

@@ -1,0 +1,137 @@
+//! What the adjudicator tells: holdings, states, events, its set-up.
+
+use perun_canister_api::{
+    ChannelRequest, EventsError, EventsPage, EventsRequest, Holdings, HoldingsAnswer, Info,
+    LedgerInfo, QueryError, StateAnswer, convert,
+};
+use perun_protocol::{Amount, AssetIdx, ChannelId, MAX_ASSETS, MAX_PARTICIPANTS, Timestamp};
+
+use crate::Adjudicator;
+use crate::adjudicator::INTERFACE;
+use crate::channel::{Channel, Phase};
+use perun_canister_api::Phase as CandidPhase;
+
+/// The longest page of events: their signed states can have 7 KiB each, and an answer 2 MiB.
+pub const MAX_EVENTS: u32 = 100;
+
+/// The longest request that is decoded, in bytes. The largest carries a state with eight assets and
+/// sixteen signatures, about 7 KiB.
+pub const MAX_REQUEST_BYTES: usize = 16 * 1024;
+
+impl Adjudicator {
+    /// What is held for a channel.
+    pub fn holdings(&self, request: &ChannelRequest) -> Result<HoldingsAnswer, QueryError> {
+        let id = channel_id(request)?;
+        let channel = self.store.channel(id);
+        Ok(HoldingsAnswer {
+            holdings: channel.map(|channel| self.describe(id, &channel)),
+            certificate: None,
+            witness: None,
+        })
+    }
+
+    fn describe(&self, id: ChannelId, channel: &Channel) -> Holdings {
+        let params = channel.params();
+        let assets = (0..params.assets().len()).map(|index| AssetIdx::new(index as u8));
+        let held = |asset| {
+            let parts = params.parts();
+            parts
+                .map(|(part, _)| channel.held(asset, part).unwrap_or_default().units())
+                .collect()
+        };
+        let in_flight = |asset| {
+            let entry = self
+                .in_flight(id, asset)
+                .and_then(|number| self.entry(number));
+            entry.map_or(Amount::ZERO, |entry| entry.debit()).units()
+        };
+        Holdings {
+            phase: match channel.phase() {
+                Phase::Open { .. } => CandidPhase::Open,
+                Phase::Registered { .. } => CandidPhase::Registered,
+                Phase::Concluded { .. } => CandidPhase::Concluded,
+            },
+            amounts: assets.clone().map(held).collect(),
+            in_flight: assets.map(in_flight).collect(),
+        }
+    }
+
+    /// What is registered for a channel.
+    pub fn state(
+        &self,
+        request: &ChannelRequest,
+        now: Timestamp,
+    ) -> Result<StateAnswer, QueryError> {
+        let id = channel_id(request)?;
+        Ok(StateAnswer {
+            registered: self.registered(id, now),
+            certificate: None,
+            witness: None,
+        })
+    }
+
+    /// A page of the event log.
+    pub fn events(&self, request: &EventsRequest) -> Result<EventsPage, EventsError> {
+        let of = request
+            .channel
+            .as_ref()
+            .map(|bytes| convert::channel(bytes));
+        let of = of
+            .transpose()
+            .map_err(|length| EventsError::MalformedChannel {
+                length: length as u64,
+            })?;
+        let limit = request.length.min(MAX_EVENTS) as usize;
+        let events = self.store.events(of, request.start, limit);
+        let total = self.store.event_count();
+        let next = match events.last() {
+            _ if limit == 0 => request.start,
+            Some((last, _)) if events.len() == limit => last + 1,
+            // The page reached the log's end.
+            _ => total.max(request.start),
+        };
+        Ok(EventsPage {
+            events: events
+                .iter()
+                .map(|(index, event)| event.to_record(*index))
+                .collect(),
+            next,
+            total,
+            certificate: None,
+            witness: None,
+        })
+    }
+
+    /// How this adjudicator is set up, and how much it has to do.
+    pub fn info(&self, now: Timestamp) -> Info {
+        let config = self.config();
+        let ledgers = config.ledgers().iter();
+        Info {
+            version: env!("CARGO_PKG_VERSION").into(),
+            interface: INTERFACE,
+            ledgers: ledgers
+                .map(|&ledger| LedgerInfo {
+                    ledger,
+                    fee: self.fee(ledger),
+                })
+                .collect(),
+            min_challenge_duration_s: config.min_challenge_duration.secs(),
+            max_challenge_duration_s: config.max_challenge_duration.secs(),
+            tick_interval_s: (config.tick_ns() / 1_000_000_000) as u32,
+            max_participants: MAX_PARTICIPANTS as u8,
+            max_assets: MAX_ASSETS as u8,
+            max_request_bytes: MAX_REQUEST_BYTES as u32,
+            max_events: MAX_EVENTS,
+            channels: self.store.channel_count(),
+            events: self.store.event_count(),
+            journal: self.store.entry_count(),
+            now_ns: now.nanos(),
+        }
+    }
+}
+
+fn channel_id(request: &ChannelRequest) -> Result<ChannelId, QueryError> {
+    convert::channel(&request.channel).map_err(|length| QueryError::MalformedChannel {
+        length: length as u64,
+    })
+}

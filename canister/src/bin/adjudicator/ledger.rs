@@ -1,0 +1,164 @@
+//! Calls of ICRC ledgers. All wait a bounded time, so that no ledger can keep this canister from
+//! being stopped or upgraded.
+
+use candid::{CandidType, Deserialize, Nat, Principal};
+use ic_cdk::call::{Call, CallFailed, RejectCode};
+use icrc_ledger_types::icrc1::transfer::{Memo, TransferArg, TransferError};
+use icrc_ledger_types::icrc2::transfer_from::{TransferFromArgs, TransferFromError};
+use perun_canister::journal::{Entry, JournalNumber, Kind};
+use perun_canister::verdict::Answer;
+use perun_canister_api::{LedgerRefusal, convert};
+use perun_protocol::{Account, Amount};
+
+use crate::state::read;
+
+/// Sends the transfer of a journal entry, exactly as it is written there.
+pub async fn transfer(number: JournalNumber, entry: &Entry) -> Answer {
+    let funds = read(|adjudicator| adjudicator.funds_account(entry.channel));
+    let amount = Nat::from(entry.amount.units());
+    let fee = Some(Nat::from(entry.fee.units()));
+    let memo = Some(Memo::from(number.0));
+    let created_at_time = Some(entry.created_at.nanos());
+    let (from, to) = match &entry.kind {
+        Kind::Pull { from, .. } => {
+            let args = TransferFromArgs {
+                spender_subaccount: None,
+                from: convert::account_to_candid(from),
+                to: convert::account_to_candid(&funds),
+                amount,
+                fee,
+                memo,
+                created_at_time,
+            };
+            let answer = call(entry.ledger, "icrc2_transfer_from", args).await;
+            return answer.map_or_else(|lost| lost, from_transfer_from);
+        }
+        Kind::Sweep { .. } => {
+            let deposit = read(|adjudicator| adjudicator.deposit_account_of(entry));
+            (deposit, convert::account_to_candid(&funds))
+        }
+        Kind::Payout { receiver } => (funds, convert::account_to_candid(receiver)),
+    };
+    let args = TransferArg {
+        from_subaccount: Some(from.subaccount),
+        to,
+        fee,
+        created_at_time,
+        memo,
+        amount,
+    };
+    let answer = call(entry.ledger, "icrc1_transfer", args).await;
+    answer.map_or_else(|lost| lost, from_transfer)
+}
+
+/// The balance of an account; otherwise why it could not be read.
+pub async fn balance(ledger: Principal, account: &Account) -> Result<Amount, String> {
+    let account = convert::account_to_candid(account);
+    amount(Call::bounded_wait(ledger, "icrc1_balance_of").with_arg(account)).await
+}
+
+/// The ledger's fee; otherwise why it could not be read.
+pub async fn fee(ledger: Principal) -> Result<Amount, String> {
+    amount(Call::bounded_wait(ledger, "icrc1_fee")).await
+}
+
+async fn amount(call: Call<'_, '_>) -> Result<Amount, String> {
+    let response = call.await.map_err(|error| error.to_string())?;
+    let answer: Nat = response.candid().map_err(|error| error.to_string())?;
+    let units = units(&answer).ok_or_else(|| format!("{answer} exceeds 128 bits"))?;
+    Ok(Amount::new(units))
+}
+
+/// Calls a transfer method. `Err` is the answer that a failed call amounts to.
+async fn call<A, E>(ledger: Principal, method: &str, args: A) -> Result<Result<Nat, E>, Answer>
+where
+    A: CandidType,
+    E: CandidType + for<'a> Deserialize<'a>,
+{
+    let response = Call::bounded_wait(ledger, method).with_arg(args).await;
+    let response = response.map_err(from_failure)?;
+    // Words that make no sense may still stand for a transfer.
+    response.candid().map_err(|_| Answer::Lost)
+}
+
+fn from_failure(failure: CallFailed) -> Answer {
+    let message = failure.to_string();
+    let code = match failure {
+        CallFailed::CallRejected(rejected) => match rejected.reject_code() {
+            Ok(
+                RejectCode::SysFatal | RejectCode::SysTransient | RejectCode::DestinationInvalid,
+            ) => rejected.raw_reject_code(),
+            // The ledger may have run: its answer was lost, or it trapped after a change.
+            _ => return Answer::Lost,
+        },
+        // It was not even sent.
+        CallFailed::InsufficientLiquidCycleBalance(_) | CallFailed::CallPerformFailed(_) => 0,
+    };
+    Answer::NotDelivered(LedgerRefusal::NotDelivered { code, message })
+}
+
+fn from_transfer(answer: Result<Nat, TransferError>) -> Answer {
+    let refusal = match answer {
+        Ok(block) => return Answer::Paid(units(&block)),
+        Err(TransferError::Duplicate { duplicate_of }) => {
+            return Answer::Duplicate(units(&duplicate_of));
+        }
+        Err(TransferError::TooOld) => return Answer::TooOld,
+        Err(TransferError::BadFee { expected_fee }) => bad_fee(&expected_fee),
+        Err(TransferError::InsufficientFunds { balance }) => LedgerRefusal::InsufficientFunds {
+            balance: units(&balance).unwrap_or(u128::MAX),
+        },
+        Err(TransferError::TemporarilyUnavailable) => LedgerRefusal::TemporarilyUnavailable,
+        Err(
+            error @ (TransferError::BadBurn { .. }
+            | TransferError::CreatedInFuture { .. }
+            | TransferError::GenericError { .. }),
+        ) => other(error),
+    };
+    Answer::Refused(refusal)
+}
+
+fn from_transfer_from(answer: Result<Nat, TransferFromError>) -> Answer {
+    let refusal = match answer {
+        Ok(block) => return Answer::Paid(units(&block)),
+        Err(TransferFromError::Duplicate { duplicate_of }) => {
+            return Answer::Duplicate(units(&duplicate_of));
+        }
+        Err(TransferFromError::TooOld) => return Answer::TooOld,
+        Err(TransferFromError::BadFee { expected_fee }) => bad_fee(&expected_fee),
+        Err(TransferFromError::InsufficientFunds { balance }) => LedgerRefusal::InsufficientFunds {
+            balance: units(&balance).unwrap_or(u128::MAX),
+        },
+        Err(TransferFromError::InsufficientAllowance { allowance }) => {
+            LedgerRefusal::InsufficientAllowance {
+                allowance: units(&allowance).unwrap_or(u128::MAX),
+            }
+        }
+        Err(TransferFromError::TemporarilyUnavailable) => LedgerRefusal::TemporarilyUnavailable,
+        Err(
+            error @ (TransferFromError::BadBurn { .. }
+            | TransferFromError::CreatedInFuture { .. }
+            | TransferFromError::GenericError { .. }),
+        ) => other(error),
+    };
+    Answer::Refused(refusal)
+}
+
+fn bad_fee(expected_fee: &Nat) -> LedgerRefusal {
+    match units(expected_fee) {
+        Some(expected_fee) => LedgerRefusal::BadFee { expected_fee },
+        None => LedgerRefusal::Other {
+            message: format!("the ledger asks a fee of {expected_fee}, beyond 128 bits"),
+        },
+    }
+}
+
+fn other(error: impl std::fmt::Debug) -> LedgerRefusal {
+    LedgerRefusal::Other {
+        message: format!("{error:?}"),
+    }
+}
+
+fn units(nat: &Nat) -> Option<u128> {
+    u128::try_from(&nat.0).ok()
+}

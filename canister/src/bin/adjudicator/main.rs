@@ -1,0 +1,179 @@
+//! The adjudicator canister: reads caller and time, asks the rules, calls ledgers, replies.
+//!
+//! No method exists for tests, and none answers with anything but `Ok` or a named error. The rules
+//! are in the library; here nothing is decided about money.
+
+mod deposit;
+mod ledger;
+mod state;
+mod timers;
+mod transfer;
+mod withdraw;
+
+use candid::{CandidType, DecoderConfig, Deserialize, candid_method};
+use ic_cdk::api::{canister_self, msg_arg_data, msg_caller};
+use ic_cdk::{init, inspect_message, post_upgrade, query, update};
+use ic_stable_structures::DefaultMemoryImpl;
+use perun_canister::Adjudicator;
+use perun_canister::answers::MAX_REQUEST_BYTES;
+use perun_canister_api::{
+    ChannelRequest, ConcludeError, ConcludeRequest, Conclusion, DepositAccount,
+    DepositAccountError, DepositAccountRequest, DepositError, DepositReceipt, DepositRequest,
+    DisputeError, DisputeRequest, EventsError, EventsPage, EventsRequest, HoldingsAnswer, Info,
+    InitArgs, QueryError, Registered, StateAnswer, UpgradeArgs, WithdrawError, WithdrawReceipt,
+    WithdrawRequest,
+};
+
+use crate::state::{mutate, now, read};
+
+#[init]
+fn init(args: InitArgs) {
+    let adjudicator = Adjudicator::install(DefaultMemoryImpl::default(), canister_self(), args);
+    match adjudicator {
+        Ok(adjudicator) => state::set(adjudicator),
+        Err(error) => ic_cdk::trap(format!("init argument: {error}")),
+    }
+    timers::arm_at_start();
+}
+
+#[post_upgrade]
+fn post_upgrade(args: Option<UpgradeArgs>) {
+    let adjudicator = Adjudicator::upgrade(DefaultMemoryImpl::default(), canister_self(), args);
+    match adjudicator {
+        Ok(adjudicator) => state::set(adjudicator),
+        Err(error) => ic_cdk::trap(format!("upgrade argument: {error}")),
+    }
+    timers::arm_at_start();
+}
+
+/// Refuses messages that would be refused anyway before they cost anything. Calls of canisters and
+/// queries do not come by here: every check stands in its method too.
+#[inspect_message]
+fn inspect_message() {
+    if msg_arg_data().len() <= MAX_REQUEST_BYTES {
+        ic_cdk::api::accept_message();
+    }
+}
+
+/// Decodes the argument of a method with bounds on its size and on the work of decoding it.
+///
+/// A method that decodes so is `hidden` from the framework's description of the interface, which
+/// would show a blob, and described by `candid_method` instead.
+fn decode<T>(bytes: Vec<u8>) -> T
+where
+    T: CandidType + for<'a> Deserialize<'a>,
+{
+    if bytes.len() > MAX_REQUEST_BYTES {
+        let length = bytes.len();
+        ic_cdk::trap(format!(
+            "the request has {length} bytes, at most {MAX_REQUEST_BYTES} are decoded"
+        ));
+    }
+    let mut config = DecoderConfig::new();
+    config.set_decoding_quota(MAX_REQUEST_BYTES * 50);
+    config.set_skipping_quota(MAX_REQUEST_BYTES);
+    match candid::utils::decode_args_with_config(&bytes, &config) {
+        Ok((request,)) => request,
+        Err(error) => ic_cdk::trap(format!("the request does not decode: {error}")),
+    }
+}
+
+/// Takes a deposit for a participant.
+#[update(decode_with = "decode", hidden)]
+#[candid_method(update)]
+async fn deposit(request: DepositRequest) -> Result<DepositReceipt, DepositError> {
+    deposit::deposit(msg_caller(), request).await
+}
+
+/// Hands in a claim: it is registered, or refutes what is.
+#[update(decode_with = "decode", hidden)]
+#[candid_method(update)]
+fn dispute(request: DisputeRequest) -> Result<Registered, DisputeError> {
+    let registered = mutate(|adjudicator, now| adjudicator.dispute(&request, now));
+    timers::arm_tick();
+    registered
+}
+
+/// Concludes a channel.
+#[update(decode_with = "decode", hidden)]
+#[candid_method(update)]
+fn conclude(request: ConcludeRequest) -> Result<Conclusion, ConcludeError> {
+    mutate(|adjudicator, now| adjudicator.conclude(&request, now))
+}
+
+/// Pays a participant's remainder to the receiver that it authorised.
+#[update(decode_with = "decode", hidden)]
+#[candid_method(update)]
+async fn withdraw(request: WithdrawRequest) -> Result<WithdrawReceipt, WithdrawError> {
+    withdraw::withdraw(request).await
+}
+
+/// Tells where to pay a deposit to, and how much.
+#[query(decode_with = "decode", hidden)]
+#[candid_method(query)]
+fn deposit_account(request: DepositAccountRequest) -> Result<DepositAccount, DepositAccountError> {
+    read(|adjudicator| adjudicator.deposit_account(&request))
+}
+
+/// Tells what is held for a channel.
+#[query(decode_with = "decode", hidden)]
+#[candid_method(query)]
+fn query_holdings(request: ChannelRequest) -> Result<HoldingsAnswer, QueryError> {
+    read(|adjudicator| adjudicator.holdings(&request))
+}
+
+/// Tells what is registered for a channel.
+#[query(decode_with = "decode", hidden)]
+#[candid_method(query)]
+fn query_state(request: ChannelRequest) -> Result<StateAnswer, QueryError> {
+    read(|adjudicator| adjudicator.state(&request, now()))
+}
+
+/// Gives a page of the event log.
+#[query(decode_with = "decode", hidden)]
+#[candid_method(query)]
+fn query_events(request: EventsRequest) -> Result<EventsPage, EventsError> {
+    read(|adjudicator| adjudicator.events(&request))
+}
+
+/// Tells how the adjudicator is set up.
+#[query]
+fn info() -> Info {
+    read(|adjudicator| adjudicator.info(now()))
+}
+
+/// The interface, where tools look for it.
+#[cfg(target_family = "wasm")]
+mod metadata {
+    const CANDID: &[u8] = include_bytes!("../../../../candid/adjudicator.did");
+
+    // A link section is the only way to put metadata into a module; it places bytes and runs
+    // nothing.
+    #[used]
+    #[allow(unsafe_code)]
+    #[unsafe(link_section = "icp:public candid:service")]
+    static CANDID_SERVICE: [u8; CANDID.len()] =
+        *include_bytes!("../../../../candid/adjudicator.did");
+}
+
+fn main() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    candid::export_service!();
+
+    /// `candid/adjudicator.did` is the promise: the code keeps it, and promises nothing more.
+    #[test]
+    fn the_code_keeps_the_promised_interface() {
+        use candid_parser::utils::{CandidSource, service_equal};
+        let promised = concat!(env!("CARGO_MANIFEST_DIR"), "/../candid/adjudicator.did");
+        let code = __export_service();
+        let promised = std::fs::read_to_string(promised).expect("candid/adjudicator.did exists");
+        if let Err(error) = service_equal(CandidSource::Text(&code), CandidSource::Text(&promised))
+        {
+            panic!("{error}\n\nThe code's interface is:\n\n{code}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Claims: what is registered, what refutes it, and the end of a channel.
+
+use perun_canister_api::{
+    Claim as CandidClaim, ConcludeError, ConcludeRequest, Conclusion, DisputeError, DisputeRequest,
+    Registered, convert,
+};
+use perun_protocol::dispute::{self, Claim};
+use perun_protocol::encoding::Canonical as _;
+use perun_protocol::signature::K256;
+use perun_protocol::{ChannelId, PartIdx, RefundClaim, State, Timestamp, UnverifiedSignedState};
+
+use crate::Adjudicator;
+use crate::channel::{Channel, Phase, RegisteredClaim};
+use crate::clock::Uptime;
+use crate::event::Change;
+
+impl Adjudicator {
+    /// Registers a claim, or refutes by it what is registered. A final state concludes the channel
+    /// at once.
+    pub fn dispute(
+        &mut self,
+        request: &DisputeRequest,
+        now: Timestamp,
+    ) -> Result<Registered, DisputeError> {
+        let id = match &request.claim {
+            CandidClaim::Refund {
+                channel,
+                part,
+                signature,
+            } => {
+                let malformed = |what: &str, expected: usize, length: usize| {
+                    let reason = format!("a {what} has {expected} bytes, not {length}");
+                    DisputeError::Malformed { reason }
+                };
+                let channel = convert::channel(channel)
+                    .map_err(|length| malformed("channel id", 32, length))?;
+                let signature = convert::signature(signature)
+                    .map_err(|length| malformed("signature", 64, length))?;
+                let part = PartIdx::new(*part);
+                let claim = RefundClaim { channel, part };
+                self.register(channel, now, None, |stored| {
+                    let verified = claim.verify(stored.params(), signature);
+                    let wrong = DisputeError::WrongSignature {
+                        part: part.number(),
+                    };
+                    verified.map(Claim::Refund).ok_or(wrong)
+                })?;
+                channel
+            }
+            CandidClaim::State(bytes) => {
+                let signed = decode_signed_state(bytes)?;
+                let id = signed.state.channel();
+                self.register_state(signed, now)?;
+                id
+            }
+        };
+        Ok(self.registered(id, now).expect("it was just registered"))
+    }
+
+    /// Concludes a channel: with a final state at once, otherwise after its timeout. Concluding
+    /// again by the same claim changes nothing and gives the same answer.
+    pub fn conclude(
+        &mut self,
+        request: &ConcludeRequest,
+        now: Timestamp,
+    ) -> Result<Conclusion, ConcludeError> {
+        let malformed = |length| DisputeError::Malformed {
+            reason: format!("a channel id has 32 bytes, not {length}"),
+        };
+        let id = convert::channel(&request.channel)
+            .map_err(|length| ConcludeError::Refused(malformed(length)))?;
+        if let Some(bytes) = &request.final_state {
+            let signed = decode_signed_state(bytes).map_err(ConcludeError::Refused)?;
+            if signed.state.channel() != id {
+                return Err(ConcludeError::WrongChannel);
+            }
+            if !signed.state.is_final() {
+                return Err(ConcludeError::NotFinal);
+            }
+            if !self.is_concluded_by(&signed) {
+                self.register_state(signed, now)
+                    .map_err(ConcludeError::Refused)?;
+            }
+        }
+        let channel = self.concluded(id, now)?;
+        let Phase::Concluded { remainders, .. } = channel.phase() else {
+            unreachable!("it was just concluded");
+        };
+        Ok(Conclusion {
+            remainders: convert::balances_to_candid(remainders),
+        })
+    }
+
+    /// The channel, concluded if its timeout has passed.
+    pub(crate) fn concluded(
+        &mut self,
+        id: ChannelId,
+        now: Timestamp,
+    ) -> Result<Channel, ConcludeError> {
+        let unknown = ConcludeError::Refused(DisputeError::UnknownChannel);
+        let mut channel = self.store.channel(id).ok_or(unknown)?;
+        match channel.phase() {
+            Phase::Open { .. } => Err(ConcludeError::NotRegistered),
+            Phase::Concluded { .. } => Ok(channel),
+            Phase::Registered { timeout, .. } => {
+                let deadline = *timeout;
+                let wall = self.store.clock().wall(deadline);
+                if self.uptime(now) < deadline {
+                    return Err(ConcludeError::ChallengeOpen {
+                        timeout_ns: wall.nanos(),
+                    });
+                }
+                let outcome = channel
+                    .conclude(wall)
+                    .expect("a registered channel concludes");
+                self.store.close_window(deadline, id);
+                self.store.set_channel(id, channel.clone());
+                self.log(now, id, Change::Concluded { outcome });
+                Ok(channel)
+            }
+        }
+    }
+
+    /// What is registered for a channel, `None` if nothing is.
+    pub fn registered(&self, id: ChannelId, now: Timestamp) -> Option<Registered> {
+        let channel = self.store.channel(id)?;
+        let tick_ns = self.config().tick_ns();
+        let is_open = self.store.has_open_window();
+        let clock = self.store.clock().observe(now, tick_ns, is_open);
+        let (claim, timeout, concluded) = match channel.phase() {
+            Phase::Open { .. } => return None,
+            Phase::Registered { claim, timeout, .. } => (claim, clock.wall(*timeout), false),
+            Phase::Concluded { claim, timeout, .. } => (claim, *timeout, true),
+        };
+        let (rank, signed_state) = claim.to_candid();
+        Some(Registered {
+            rank,
+            signed_state,
+            timeout_ns: timeout.nanos(),
+            concluded,
+        })
+    }
+
+    /// Whether the channel was concluded by exactly this state.
+    fn is_concluded_by(&self, signed: &UnverifiedSignedState) -> bool {
+        let channel = self.store.channel(signed.state.channel());
+        match channel.as_ref().map(Channel::phase) {
+            Some(Phase::Concluded { claim, .. }) => claim.state() == Some(&signed.state),
+            _ => false,
+        }
+    }
+
+    fn register_state(
+        &mut self,
+        signed: UnverifiedSignedState,
+        now: Timestamp,
+    ) -> Result<(), DisputeError> {
+        let id = signed.state.channel();
+        let state = signed.state.clone();
+        self.register(id, now, Some(&state), |stored| {
+            let verified = signed.verify_for::<K256>(id, stored.params());
+            Ok(Claim::State(verified?))
+        })?;
+        if state.is_final() {
+            let concluded = self.concluded(id, now);
+            concluded.expect("the timeout of a final state is now");
+        }
+        Ok(())
+    }
+
+    /// Registers the claim for `state` (a refund claim if `None`) that `verify` makes. Everything
+    /// that costs little is checked before a signature is.
+    fn register(
+        &mut self,
+        id: ChannelId,
+        now: Timestamp,
+        state: Option<&State>,
+        verify: impl FnOnce(&Channel) -> Result<Claim, DisputeError>,
+    ) -> Result<(), DisputeError> {
+        let channel = self.store.channel(id);
+        let mut channel = channel.ok_or(DisputeError::UnknownChannel)?;
+        if state.is_some_and(|state| !state.has_shape_of(channel.params())) {
+            return Err(DisputeError::WrongShape);
+        }
+        let uptime = self.uptime(now);
+        let clock = self.store.clock();
+        // The rules count in uptime, the world in wall time.
+        let in_wall_time = |error| match error {
+            dispute::DisputeError::ChallengeElapsed { at }
+                if matches!(channel.phase(), Phase::Registered { .. }) =>
+            {
+                let at = clock.wall(Uptime(at));
+                dispute::DisputeError::ChallengeElapsed { at }
+            }
+            error => error,
+        };
+        channel
+            .would_register(state, uptime)
+            .map_err(|error| DisputeError::from(in_wall_time(error)))?;
+        let claim = verify(&channel)?;
+        let standing = match channel.phase() {
+            Phase::Registered { timeout, .. } => Some(*timeout),
+            Phase::Open { .. } | Phase::Concluded { .. } => None,
+        };
+        let registration = channel.register(&claim, uptime)?;
+        let deadline = Uptime(registration.timeout);
+        if let Some(standing) = standing {
+            self.store.close_window(standing, id);
+        }
+        self.store.open_window(deadline, id);
+        self.store.set_channel(id, channel);
+        let claim = RegisteredClaim::from(&claim);
+        let timeout = clock.wall(deadline);
+        let change = match standing {
+            None => Change::Registered { claim, timeout },
+            Some(_) => Change::Refuted { claim, timeout },
+        };
+        self.log(now, id, change);
+        Ok(())
+    }
+}
+
+fn decode_signed_state(bytes: &[u8]) -> Result<UnverifiedSignedState, DisputeError> {
+    UnverifiedSignedState::decode(bytes).map_err(|error| DisputeError::Malformed {
+        reason: error.to_string(),
+    })
+}

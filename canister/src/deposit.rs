@@ -1,0 +1,260 @@
+//! Money in, up to the ledger call: what is checked, and what is written down before it leaves.
+
+use candid::Principal;
+use perun_canister_api::{
+    self as api, DepositAccountError, DepositAccountRequest, DepositError, DepositRequest,
+    DepositSource, convert,
+};
+use perun_protocol::encoding::{Canonical as _, DecodeError};
+use perun_protocol::{
+    Account, Amount, AssetIdx, ChannelId, MAX_PARTICIPANTS, Params, PartIdx, Timestamp,
+};
+
+use crate::Adjudicator;
+use crate::channel::{Channel, Phase};
+use crate::journal::{Entry, JournalNumber, Kind};
+
+/// A deposit that is in order, as far as one can tell before asking the ledger.
+#[derive(Clone, Debug)]
+pub struct Deposit {
+    params: Params,
+    channel: ChannelId,
+    part: PartIdx,
+    asset: AssetIdx,
+    ledger: Principal,
+    source: Source,
+}
+
+/// Where the money comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// From the caller's account, by approval.
+    Approval {
+        /// The account.
+        from: Account,
+        /// What the participant is credited.
+        amount: Amount,
+        /// What the participant's holding must be for it to happen.
+        expected_holding: Option<Amount>,
+    },
+    /// From the deposit account.
+    DepositAccount {
+        /// Which lies with the adjudicator.
+        account: Account,
+    },
+}
+
+impl Deposit {
+    /// The channel.
+    pub fn channel(&self) -> ChannelId {
+        self.channel
+    }
+
+    /// The asset, by its position in the channel.
+    pub fn asset(&self) -> AssetIdx {
+        self.asset
+    }
+
+    /// The asset's ledger.
+    pub fn ledger(&self) -> Principal {
+        self.ledger
+    }
+
+    /// Where the money comes from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+}
+
+impl Adjudicator {
+    /// Checks all that can be checked before the ledger is asked.
+    pub fn check_deposit(
+        &self,
+        caller: Principal,
+        request: &DepositRequest,
+    ) -> Result<Deposit, DepositError> {
+        let params = Params::decode(&request.params).map_err(|error| match error {
+            DecodeError::Params(error) => DepositError::InvalidParams(error.into()),
+            error => DepositError::MalformedParams {
+                reason: error.to_string(),
+            },
+        })?;
+        self.config()
+            .check(&params, self.me())
+            .map_err(DepositError::InvalidParams)?;
+        let part = PartIdx::new(request.part);
+        if params.participant(part).is_none() {
+            return Err(DepositError::UnknownPart {
+                part: request.part,
+                participants: params.participants().len() as u8,
+            });
+        }
+        let asset = convert::asset(request.asset).ok_or(DepositError::UnknownAsset)?;
+        let ledger = self.config().ledger(&asset);
+        let asset = params.asset_idx(&asset);
+        let (Some(asset), Some(ledger)) = (asset, ledger) else {
+            return Err(DepositError::UnknownAsset);
+        };
+        let channel = params.id();
+        let source = match &request.source {
+            DepositSource::Approval {
+                from_subaccount,
+                amount,
+                expected_holding,
+            } => {
+                if caller == Principal::anonymous() {
+                    return Err(DepositError::AnonymousCaller);
+                }
+                let owner = convert::principal(caller).ok_or(DepositError::AnonymousCaller)?;
+                if *amount == 0 {
+                    return Err(DepositError::NothingToDeposit);
+                }
+                Source::Approval {
+                    from: Account {
+                        owner,
+                        subaccount: from_subaccount.unwrap_or_default(),
+                    },
+                    amount: Amount::new(*amount),
+                    expected_holding: expected_holding.map(Amount::new),
+                }
+            }
+            DepositSource::DepositAccount => Source::DepositAccount {
+                account: Account::of_deposit_for(self.name(), channel, part),
+            },
+        };
+        let deposit = Deposit {
+            params,
+            channel,
+            part,
+            asset,
+            ledger,
+            source,
+        };
+        match self.store.channel(channel) {
+            Some(stored) => self.check_pull(&deposit, &stored)?,
+            None => {
+                let keys = deposit.params.check_keys();
+                keys.map_err(|error| DepositError::InvalidParams(error.into()))?;
+                self.check_pull(&deposit, &Channel::open(deposit.params.clone()))?;
+            }
+        }
+        Ok(deposit)
+    }
+
+    /// Writes down a pull of the approved amount. The ledger takes `fee` from the depositor beside
+    /// it.
+    pub fn reserve_pull(
+        &mut self,
+        deposit: &Deposit,
+        fee: Amount,
+        now: Timestamp,
+    ) -> Result<JournalNumber, DepositError> {
+        let Source::Approval { from, amount, .. } = &deposit.source else {
+            unreachable!("only approvals are pulled");
+        };
+        let kind = Kind::Pull {
+            from: *from,
+            params: deposit.params.clone(),
+        };
+        self.reserve_deposit(deposit, *amount, fee, kind, now)
+    }
+
+    /// Writes down a sweep of the deposit account, which holds `balance`. The sweep costs `fee`.
+    pub fn reserve_sweep(
+        &mut self,
+        deposit: &Deposit,
+        balance: Amount,
+        fee: Amount,
+        now: Timestamp,
+    ) -> Result<JournalNumber, DepositError> {
+        let amount = balance.checked_sub(fee).filter(|rest| !rest.is_zero());
+        let amount = amount.ok_or(DepositError::BelowFee {
+            balance: balance.units(),
+            fee: fee.units(),
+        })?;
+        let kind = Kind::Sweep {
+            params: deposit.params.clone(),
+        };
+        self.reserve_deposit(deposit, amount, fee, kind, now)
+    }
+
+    fn reserve_deposit(
+        &mut self,
+        deposit: &Deposit,
+        amount: Amount,
+        fee: Amount,
+        kind: Kind,
+        now: Timestamp,
+    ) -> Result<JournalNumber, DepositError> {
+        if self.in_flight(deposit.channel, deposit.asset).is_some() {
+            return Err(DepositError::Busy);
+        }
+        let mut channel = self.store.channel(deposit.channel);
+        let channel = channel.get_or_insert_with(|| Channel::open(deposit.params.clone()));
+        self.check_pull(deposit, channel)?;
+        // Nothing else changes the total while this is in flight, so crediting cannot fail later.
+        channel
+            .credit(deposit.asset, deposit.part, amount)
+            .ok_or(DepositError::AmountOverflow)?;
+        let entry = Entry {
+            channel: deposit.channel,
+            asset: deposit.asset,
+            part: deposit.part,
+            ledger: deposit.ledger,
+            amount,
+            fee,
+            created_at: now,
+            sends: 0,
+            last_sent: now,
+            kind,
+        };
+        Ok(self.reserve(entry))
+    }
+
+    /// What an approval needs of its channel. It is checked twice: early, since it is cheap, and
+    /// when it counts, after everything that was awaited.
+    fn check_pull(&self, deposit: &Deposit, channel: &Channel) -> Result<(), DepositError> {
+        let Source::Approval {
+            expected_holding, ..
+        } = &deposit.source
+        else {
+            return Ok(());
+        };
+        if !matches!(channel.phase(), Phase::Open { .. }) {
+            return Err(DepositError::AlreadyRegistered);
+        }
+        let holding = channel.held(deposit.asset, deposit.part);
+        let holding = holding.expect("the place was checked against the params");
+        match expected_holding {
+            Some(expected) if *expected != holding => Err(DepositError::UnexpectedHolding {
+                holding: holding.units(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells where to pay a deposit to, and how much.
+    pub fn deposit_account(
+        &self,
+        request: &DepositAccountRequest,
+    ) -> Result<api::DepositAccount, DepositAccountError> {
+        let channel = convert::channel(&request.channel).map_err(|length| {
+            DepositAccountError::MalformedChannel {
+                length: length as u64,
+            }
+        })?;
+        if usize::from(request.part) >= MAX_PARTICIPANTS {
+            return Err(DepositAccountError::UnknownPart { part: request.part });
+        }
+        let ledger = convert::asset(request.asset).and_then(|asset| self.config().ledger(&asset));
+        let ledger = ledger.ok_or(DepositAccountError::LedgerNotServed)?;
+        let fee = self.fee(ledger).ok_or(DepositAccountError::FeeUnknown)?;
+        let amount = request.share.checked_add(fee);
+        let account = Account::of_deposit_for(self.name(), channel, PartIdx::new(request.part));
+        Ok(api::DepositAccount {
+            account: convert::account_to_candid(&account),
+            amount: amount.ok_or(DepositAccountError::AmountOverflow)?,
+            fee,
+        })
+    }
+}

@@ -1,0 +1,479 @@
+//! The bytes of records in stable memory.
+//!
+//! Each record starts with a format version; later versions of the canister read all earlier
+//! formats. What the protocol already encodes is stored in that encoding.
+//!
+//! Invariant: only this canister writes its stable memory, so bytes that do not decode are a bug of
+//! ours, and stopping is the only safe answer.
+
+use std::borrow::Cow;
+
+use candid::Principal;
+use ic_stable_structures::Storable;
+use ic_stable_structures::storable::Bound;
+use perun_protocol::encoding::{Canonical, DecodeError, Reader};
+use perun_protocol::{
+    Account, Amount, AssetId, AssetIdx, Balances, ChallengeDuration, ChannelId, Params, PartIdx,
+    Timestamp, UnverifiedSignedState,
+};
+
+use crate::channel::{Channel, Phase, RegisteredClaim};
+use crate::clock::{Clock, Uptime};
+use crate::config::Config;
+use crate::event::{Change, Event};
+use crate::journal::{Entry, Kind};
+
+/// The format that is written.
+const FORMAT: u8 = 1;
+
+/// A record in stable memory.
+#[derive(Clone, Debug)]
+pub struct Stored<T>(pub T);
+
+/// Something that has a place in stable memory.
+pub trait Record: Sized {
+    /// Appends the record's bytes.
+    fn put(&self, out: &mut Vec<u8>);
+
+    /// Reads what [`Record::put`] wrote.
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+}
+
+impl<T: Record> Storable for Stored<T> {
+    fn to_bytes(&self) -> Cow<'_, [u8]> {
+        let mut out = vec![FORMAT];
+        self.0.put(&mut out);
+        Cow::Owned(out)
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        self.to_bytes().into_owned()
+    }
+
+    fn from_bytes(bytes: Cow<'_, [u8]>) -> Self {
+        let mut reader = Reader::new(&bytes);
+        let format = reader.byte().expect("a record has a format version");
+        assert_eq!(
+            format, FORMAT,
+            "a record has a format that was written before"
+        );
+        let record = T::take(&mut reader).expect("a record decodes as it was written");
+        reader.finish().expect("a record ends where it was written");
+        Self(record)
+    }
+
+    const BOUND: Bound = Bound::Unbounded;
+}
+
+/// What the protocol encodes is stored as the protocol encodes it.
+macro_rules! as_the_protocol_encodes {
+    ($($type:ty),+) => {$(
+        impl Record for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                self.encode_to(out);
+            }
+
+            fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                Self::decode_from(reader)
+            }
+        }
+    )+};
+}
+
+as_the_protocol_encodes!(
+    Account,
+    Amount,
+    AssetId,
+    ChallengeDuration,
+    ChannelId,
+    Params,
+    PartIdx,
+    Timestamp,
+    UnverifiedSignedState
+);
+
+impl Record for u32 {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend(self.to_be_bytes());
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.array().map(Self::from_be_bytes)
+    }
+}
+
+impl Record for u64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend(self.to_be_bytes());
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.array().map(Self::from_be_bytes)
+    }
+}
+
+impl Record for u128 {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend(self.to_be_bytes());
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.array().map(Self::from_be_bytes)
+    }
+}
+
+impl<T: Record> Record for Option<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.is_some()));
+        if let Some(value) = self {
+            value.put(out);
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.byte()? {
+            0 => Ok(None),
+            1 => T::take(reader).map(Some),
+            tag => Err(DecodeError::UnknownTag { of: "option", tag }),
+        }
+    }
+}
+
+impl Record for AssetIdx {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.number());
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.byte().map(Self::new)
+    }
+}
+
+impl Record for Uptime {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Timestamp::take(reader).map(Self)
+    }
+}
+
+impl Record for Principal {
+    fn put(&self, out: &mut Vec<u8>) {
+        let bytes = self.as_slice();
+        out.push(bytes.len() as u8);
+        out.extend(bytes);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let length = usize::from(reader.byte()?);
+        let bytes = reader.bytes(length)?;
+        Self::try_from_slice(bytes).map_err(|_| DecodeError::OutOfBounds {
+            of: "principal",
+            length,
+            min: 0,
+            max: Self::MAX_LENGTH_IN_BYTES,
+        })
+    }
+}
+
+impl Record for Balances {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend([self.assets() as u8, self.parts() as u8]);
+        self.iter().for_each(|(_, _, amount)| amount.put(out));
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let (assets, parts) = (usize::from(reader.byte()?), usize::from(reader.byte()?));
+        let amounts = (0..assets * parts).map(|_| Amount::take(reader));
+        Ok(Self::new(parts, amounts.collect::<Result<_, _>>()?)?)
+    }
+}
+
+impl Record for RegisteredClaim {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Refund => out.push(0),
+            Self::State(signed) => {
+                out.push(1);
+                signed.put(out);
+            }
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.byte()? {
+            0 => Ok(Self::Refund),
+            1 => UnverifiedSignedState::take(reader).map(Self::State),
+            tag => Err(DecodeError::UnknownTag { of: "claim", tag }),
+        }
+    }
+}
+
+impl Record for Phase {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Open { holdings } => {
+                out.push(0);
+                holdings.put(out);
+            }
+            Self::Registered {
+                held,
+                late,
+                claim,
+                timeout,
+            } => {
+                out.push(1);
+                held.put(out);
+                late.put(out);
+                claim.put(out);
+                timeout.put(out);
+            }
+            Self::Concluded {
+                remainders,
+                claim,
+                timeout,
+            } => {
+                out.push(2);
+                remainders.put(out);
+                claim.put(out);
+                timeout.put(out);
+            }
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.byte()? {
+            0 => Ok(Self::Open {
+                holdings: Balances::take(reader)?,
+            }),
+            1 => Ok(Self::Registered {
+                held: Balances::take(reader)?,
+                late: Balances::take(reader)?,
+                claim: RegisteredClaim::take(reader)?,
+                timeout: Uptime::take(reader)?,
+            }),
+            2 => Ok(Self::Concluded {
+                remainders: Balances::take(reader)?,
+                claim: RegisteredClaim::take(reader)?,
+                timeout: Timestamp::take(reader)?,
+            }),
+            tag => Err(DecodeError::UnknownTag { of: "phase", tag }),
+        }
+    }
+}
+
+impl Record for Channel {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.params.put(out);
+        self.phase.put(out);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            params: Params::take(reader)?,
+            phase: Phase::take(reader)?,
+        })
+    }
+}
+
+impl Record for Kind {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Pull { from, params } => {
+                out.push(0);
+                from.put(out);
+                params.put(out);
+            }
+            Self::Sweep { params } => {
+                out.push(1);
+                params.put(out);
+            }
+            Self::Payout { receiver } => {
+                out.push(2);
+                receiver.put(out);
+            }
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.byte()? {
+            0 => Ok(Self::Pull {
+                from: Account::take(reader)?,
+                params: Params::take(reader)?,
+            }),
+            1 => Ok(Self::Sweep {
+                params: Params::take(reader)?,
+            }),
+            2 => Ok(Self::Payout {
+                receiver: Account::take(reader)?,
+            }),
+            tag => Err(DecodeError::UnknownTag {
+                of: "journal entry",
+                tag,
+            }),
+        }
+    }
+}
+
+impl Record for Entry {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.channel.put(out);
+        self.asset.put(out);
+        self.part.put(out);
+        self.ledger.put(out);
+        self.amount.put(out);
+        self.fee.put(out);
+        self.created_at.put(out);
+        self.sends.put(out);
+        self.last_sent.put(out);
+        self.kind.put(out);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            channel: ChannelId::take(reader)?,
+            asset: AssetIdx::take(reader)?,
+            part: PartIdx::take(reader)?,
+            ledger: Principal::take(reader)?,
+            amount: Amount::take(reader)?,
+            fee: Amount::take(reader)?,
+            created_at: Timestamp::take(reader)?,
+            sends: u32::take(reader)?,
+            last_sent: Timestamp::take(reader)?,
+            kind: Kind::take(reader)?,
+        })
+    }
+}
+
+impl Record for Change {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Deposited {
+                asset,
+                part,
+                amount,
+                holding,
+                block,
+            } => {
+                out.push(0);
+                asset.put(out);
+                part.put(out);
+                amount.put(out);
+                holding.put(out);
+                block.put(out);
+            }
+            Self::Registered { claim, timeout } => {
+                out.push(1);
+                claim.put(out);
+                timeout.put(out);
+            }
+            Self::Refuted { claim, timeout } => {
+                out.push(2);
+                claim.put(out);
+                timeout.put(out);
+            }
+            Self::Concluded { outcome } => {
+                out.push(3);
+                outcome.put(out);
+            }
+            Self::Withdrawn {
+                asset,
+                part,
+                receiver,
+                paid,
+                fee,
+                block,
+            } => {
+                out.push(4);
+                asset.put(out);
+                part.put(out);
+                receiver.put(out);
+                paid.put(out);
+                fee.put(out);
+                block.put(out);
+            }
+        }
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.byte()? {
+            0 => Ok(Self::Deposited {
+                asset: AssetId::take(reader)?,
+                part: PartIdx::take(reader)?,
+                amount: Amount::take(reader)?,
+                holding: Amount::take(reader)?,
+                block: Record::take(reader)?,
+            }),
+            1 => Ok(Self::Registered {
+                claim: RegisteredClaim::take(reader)?,
+                timeout: Timestamp::take(reader)?,
+            }),
+            2 => Ok(Self::Refuted {
+                claim: RegisteredClaim::take(reader)?,
+                timeout: Timestamp::take(reader)?,
+            }),
+            3 => Ok(Self::Concluded {
+                outcome: Balances::take(reader)?,
+            }),
+            4 => Ok(Self::Withdrawn {
+                asset: AssetId::take(reader)?,
+                part: PartIdx::take(reader)?,
+                receiver: Account::take(reader)?,
+                paid: Amount::take(reader)?,
+                fee: Amount::take(reader)?,
+                block: Record::take(reader)?,
+            }),
+            tag => Err(DecodeError::UnknownTag { of: "event", tag }),
+        }
+    }
+}
+
+impl Record for Event {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.at.put(out);
+        self.channel.put(out);
+        self.change.put(out);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            at: Timestamp::take(reader)?,
+            channel: ChannelId::take(reader)?,
+            change: Change::take(reader)?,
+        })
+    }
+}
+
+impl Record for Clock {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.gaps_ns.put(out);
+        self.last_seen.put(out);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            gaps_ns: u64::take(reader)?,
+            last_seen: Timestamp::take(reader)?,
+        })
+    }
+}
+
+impl Record for Config {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.ledgers.len() as u8);
+        self.ledgers.iter().for_each(|ledger| ledger.put(out));
+        self.min_challenge_duration.put(out);
+        self.max_challenge_duration.put(out);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let ledgers = (0..reader.byte()?).map(|_| Principal::take(reader));
+        Ok(Self {
+            ledgers: ledgers.collect::<Result<_, _>>()?,
+            min_challenge_duration: ChallengeDuration::take(reader)?,
+            max_challenge_duration: ChallengeDuration::take(reader)?,
+        })
+    }
+}
