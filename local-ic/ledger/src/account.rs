@@ -9,10 +9,7 @@
 use std::{borrow::Cow, fmt};
 
 use candid::Principal;
-use ic_stable_structures::{
-    Storable,
-    storable::Bound,
-};
+use ic_stable_structures::{Storable, storable::Bound};
 use icrc_ledger_types::icrc1::account::Account;
 use sha2::{Digest, Sha224};
 

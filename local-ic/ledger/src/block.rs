@@ -12,7 +12,7 @@ use icrc_ledger_types::{icrc::generic_value::ICRC3Value as Value, icrc1::account
 use minicbor::{Decode, Encode};
 use serde_bytes::ByteBuf;
 
-use crate::amount::Amount;
+use crate::{account::AccountIdentifier, amount::Amount};
 
 /// SHA-256 of a block's ICRC-3 value.
 pub type BlockHash = [u8; 32];
@@ -167,8 +167,9 @@ impl Block {
 }
 
 impl Transaction {
-    /// The same for two requests that ask for the same. Accounts are compared by meaning, so a
-    /// missing subaccount and one of zeros do not make a difference.
+    /// The same for two requests that ask for the same. Accounts are compared by identifier: it
+    /// makes no difference whether a subaccount is missing or zero, nor whether the receiver of
+    /// a classic transfer was already known when it was sent first.
     pub fn hash(&self) -> [u8; 32] {
         let mut normal = self.clone();
         match &mut normal.operation {
@@ -248,9 +249,7 @@ impl Transaction {
 }
 
 fn normalise(account: &mut Account) {
-    if account.effective_subaccount() == &[0; 32] {
-        account.subaccount = None;
-    }
+    *account = AccountIdentifier::of(account).stand_in();
 }
 
 #[derive(Default)]

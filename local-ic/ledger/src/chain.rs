@@ -14,8 +14,8 @@ use ic_certification::{HashTree, hash_tree};
 use ic_stable_structures::{Log, StableLog};
 
 use crate::{
-    block::{Block, BlockHash, Transaction},
     amount::Amount,
+    block::{Block, BlockHash, Transaction},
     memory::{self, Layout, Memory},
 };
 
@@ -159,6 +159,9 @@ mod tests {
         chain.append(mint(1), None, 9);
         let before = chain.tip_tree().digest();
         assert_ne!(before, empty);
-        assert_eq!(Chain::open(&Layout::new(memory)).tip_tree().digest(), before);
+        assert_eq!(
+            Chain::open(&Layout::new(memory)).tip_tree().digest(),
+            before
+        );
     }
 }

@@ -417,3 +417,6 @@ fn identifier(account: &Account) -> ByteBuf {
 fn limit(allowance: Amount) -> Tokens {
     allowance.try_into().unwrap_or(Tokens { e8s: u64::MAX })
 }
+
+#[cfg(test)]
+mod tests;

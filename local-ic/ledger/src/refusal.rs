@@ -126,7 +126,10 @@ impl fmt::Display for Refusal {
                 write!(f, "the request is older than {window_ns} ns")
             }
             Self::CreatedInFuture { now_ns } => {
-                write!(f, "the request was created in the future, it is {now_ns} ns")
+                write!(
+                    f,
+                    "the request was created in the future, it is {now_ns} ns"
+                )
             }
             Self::Duplicate { duplicate_of } => {
                 write!(f, "the request was executed in block {duplicate_of}")

@@ -174,9 +174,7 @@ impl fmt::Display for SettingsError {
             }
             Self::SupplyTooLarge => f.write_str("the sum of initial_balances exceeds 128 bits"),
             Self::UpgradeArgAtInstall => f.write_str("an installation needs the argument Init"),
-            Self::InitArgAtUpgrade => {
-                f.write_str("an upgrade needs the argument Upgrade, or none")
-            }
+            Self::InitArgAtUpgrade => f.write_str("an upgrade needs the argument Upgrade, or none"),
             Self::NothingToUpgrade => {
                 f.write_str("there is no ledger in stable memory that could be upgraded")
             }
@@ -204,9 +202,10 @@ impl Storable for StoredSettings {
     }
 
     fn from_bytes(bytes: Cow<'_, [u8]>) -> Self {
-        Self((!bytes.is_empty()).then(|| {
-            minicbor::decode(&bytes).expect("only encoded settings are stored")
-        }))
+        Self(
+            (!bytes.is_empty())
+                .then(|| minicbor::decode(&bytes).expect("only encoded settings are stored")),
+        )
     }
 }
 
@@ -251,9 +250,7 @@ mod tests {
             args.transaction_window_seconds = Some(window);
             assert_eq!(Settings::new(&args), Err(SettingsError::Window));
         }
-        assert!(
-            refused(|a| a.max_transactions_in_window = Some(0)).contains("max_transactions")
-        );
+        assert!(refused(|a| a.max_transactions_in_window = Some(0)).contains("max_transactions"));
     }
 
     #[test]

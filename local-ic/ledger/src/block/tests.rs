@@ -223,7 +223,11 @@ fn the_subaccount_of_zeros_makes_no_other_request() {
         *spender = Some(account(3, None));
         to.subaccount = Some([0; 32]);
     }
-    assert_ne!(with, without);
+    assert_ne!(
+        with.value(),
+        without.value(),
+        "a block shows the difference"
+    );
     assert_eq!(with.hash(), without.hash());
 }
 

@@ -115,13 +115,15 @@ impl Ledger {
         total: Option<Amount>,
         now_ns: u64,
     ) -> Result<(), Refusal> {
-        if let Some(spender) = spender.filter(|spender| *spender != from) {
-            let allowance = self.allowance(from, spender, now_ns).amount;
+        let payer = AccountIdentifier::of(from);
+        let spender = spender.map(AccountIdentifier::of);
+        if let Some(spender) = spender.filter(|spender| *spender != payer) {
+            let allowance = self.allowances.allowance(&payer, &spender, now_ns).amount;
             if total.is_none_or(|total| total > allowance) {
                 return Err(Refusal::InsufficientAllowance { allowance });
             }
         }
-        self.balances.check(&AccountIdentifier::of(from), total)
+        self.balances.check(&payer, total)
     }
 
     /// Takes `total` from `from`, and from the allowance of `spender`.
@@ -136,8 +138,8 @@ impl Ledger {
         self.directory.learn(from);
         if let Some(spender) = spender {
             self.directory.learn(spender);
-            if spender != from {
-                let spender = AccountIdentifier::of(spender);
+            let spender = AccountIdentifier::of(spender);
+            if spender != payer {
                 self.allowances.spend(&payer, &spender, total, now_ns);
             }
         }
