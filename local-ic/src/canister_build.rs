@@ -129,7 +129,10 @@ fn build(workspace: &Path, target: &Path, name: &str) -> Result<Vec<u8>, BuildEr
     let lock = File::create(&lock_path).map_err(try_to("create", &lock_path))?;
     fs4::FileExt::lock(&lock).map_err(try_to("lock", &lock_path))?;
 
-    tracing::info!(canister = name, "building with build.sh; the first time takes a while");
+    tracing::info!(
+        canister = name,
+        "building with build.sh; the first time takes a while"
+    );
     let script = workspace.join("build.sh");
     let output = Command::new("bash")
         .arg(&script)
@@ -189,7 +192,10 @@ mod tests {
     fn the_module_is_what_the_script_wrote_to_the_target_folder() {
         let script = "printf 'module %s' \"$1\" > \"$CARGO_TARGET_DIR/canisters/$1.wasm\"";
         let (workspace, target) = workspace_with("writes", script);
-        assert_eq!(build(&workspace.0, &target, "ledger").unwrap(), b"module ledger");
+        assert_eq!(
+            build(&workspace.0, &target, "ledger").unwrap(),
+            b"module ledger"
+        );
     }
 
     #[test]
@@ -198,7 +204,10 @@ mod tests {
         let (workspace, target) = workspace_with("fails", script);
         let error = build(&workspace.0, &target, "ledger").unwrap_err();
         let text = error.to_string();
-        assert!(text.starts_with("`build.sh ledger` ended with exit code 3"), "{text}");
+        assert!(
+            text.starts_with("`build.sh ledger` ended with exit code 3"),
+            "{text}"
+        );
         assert!(text.ends_with("line 40\nno rustup"), "{text}");
         assert!(!text.contains("line 11\n"), "{text}");
     }
@@ -206,7 +215,9 @@ mod tests {
     #[test]
     fn a_script_that_writes_nothing_is_an_error_with_the_path() {
         let (workspace, target) = workspace_with("lazy", "true");
-        let text = build(&workspace.0, &target, "ledger").unwrap_err().to_string();
+        let text = build(&workspace.0, &target, "ledger")
+            .unwrap_err()
+            .to_string();
         assert!(text.contains("ledger.wasm"), "{text}");
     }
 

@@ -15,6 +15,8 @@
 //! Requests are many and short-lived, canisters few, so requests keep their hashes in a balanced
 //! tree of their own ([`RequestTree`]) while the rest is hashed anew for each proof.
 
+use std::collections::BTreeMap;
+
 use ic_certification::{
     AsHashTree, Hash, HashTree, Label, RbTree, empty, fork, labeled, leaf, pruned,
 };
@@ -155,6 +157,18 @@ fn branch_witness(children: &[(Vec<u8>, Tree)], shown: &[Shown<'_>]) -> HashTree
 #[derive(Default)]
 pub(crate) struct RequestTree {
     hashes: RbTree<[u8; 32], Subtree>,
+    /// How far each request had come when it was hashed.
+    stages: BTreeMap<[u8; 32], Stage>,
+}
+
+/// How far a request has come. What is said of it changes only together with this.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stage {
+    Received,
+    Processing,
+    Replied,
+    Rejected,
+    Done,
 }
 
 /// A subtree of which only the hash is kept. (`RbTree` is `Default` only if its values are.)
@@ -172,29 +186,46 @@ impl AsHashTree for Subtree {
 }
 
 impl RequestTree {
-    /// Adds a request or replaces what is said about it.
-    pub(crate) fn set(&mut self, id: [u8; 32], status: &Tree) {
-        self.hashes.insert(id, Subtree(status.digest()));
-    }
+    /// Makes this the tree of the requests in `present`, sorted by id; `status` tells what is said
+    /// of one that is new or has come further. Requests that stand still cost a comparison each.
+    pub(crate) fn update<'a>(
+        &mut self,
+        present: impl Iterator<Item = (&'a [u8; 32], Stage)>,
+        status: impl Fn(&[u8; 32]) -> Tree,
+    ) {
+        let mut changed = Vec::new();
+        let mut gone = Vec::new();
+        let mut known = self.stages.iter().peekable();
+        for (id, stage) in present {
+            while let Some((old, _)) = known.next_if(|(old, _)| *old < id) {
+                gone.push(*old);
+            }
+            match known.next_if(|(old, _)| *old == id) {
+                Some((_, known)) if *known == stage => {}
+                _ => changed.push((*id, stage)),
+            }
+        }
+        gone.extend(known.map(|(old, _)| *old));
 
-    /// Forgets a request.
-    pub(crate) fn remove(&mut self, id: &[u8; 32]) {
-        // Deleting an unknown key is not part of the tree's contract.
-        if self.hashes.get(id).is_some() {
-            self.hashes.delete(id);
+        for id in gone {
+            self.stages.remove(&id);
+            self.hashes.delete(&id);
+        }
+        for (id, stage) in changed {
+            self.stages.insert(id, stage);
+            self.hashes.insert(id, Subtree(status(&id).digest()));
         }
     }
 
-    /// Proves the status of `id`, or that there is none. `status` is what [`Self::set`] was
-    /// last given for it.
-    pub(crate) fn prove(&self, id: &[u8], status: Option<&Tree>) -> Tree {
+    /// Proves what is said of request `id`, which is `status`, or that nothing is.
+    pub(crate) fn prove(&self, id: &[u8; 32], status: Option<&Tree>) -> Tree {
         Tree::Proof(self.hashes.nested_witness(id, |known| match status {
             Some(status) => status.prove(&[Vec::new()]),
             None => known.as_hash_tree(),
         }))
     }
 
-    /// The subtree of all requests, none of them shown.
+    /// The tree with nothing shown.
     pub(crate) fn hidden(&self) -> Tree {
         Tree::Proof(pruned(self.hashes.root_hash()))
     }
@@ -278,48 +309,65 @@ mod tests {
         }
     }
 
+    fn said(stage: Stage) -> Tree {
+        Tree::branch([("status", Tree::Leaf(format!("{stage:?}").into_bytes()))])
+    }
+
+    /// A tree brought up to date with `world`, without what stood still being asked about.
+    fn follow(tree: &mut RequestTree, world: &BTreeMap<[u8; 32], Stage>) {
+        let before = tree.stages.clone();
+        tree.update(world.iter().map(|(id, stage)| (id, *stage)), |id| {
+            assert_ne!(
+                before.get(id),
+                world.get(id),
+                "asked about a request that stood still"
+            );
+            said(world[id])
+        });
+    }
+
     #[test]
     fn requests_are_proven_present_changed_and_absent() {
-        let status = |text: &str| Tree::branch([("status", Tree::Leaf(text.into()))]);
-        let mut requests = RequestTree::default();
-        assert_eq!(requests.hidden().digest(), empty().digest());
-        for n in 0..100u8 {
-            requests.set([n * 2; 32], &status("received"));
-        }
-        requests.set([80; 32], &status("replied"));
-        requests.remove(&[90; 32]);
-        requests.remove(&[91; 32]);
+        let mut tree = RequestTree::default();
+        assert_eq!(tree.hidden().digest(), empty().digest());
 
-        let root = requests.hidden().digest();
-        let lookup = |id: u8, known: Option<&Tree>| {
-            let Tree::Proof(proof) = requests.prove(&[id; 32], known) else {
+        let mut world: BTreeMap<_, _> =
+            (0..100u8).map(|n| ([n * 2; 32], Stage::Received)).collect();
+        follow(&mut tree, &world);
+        world.insert([80; 32], Stage::Replied);
+        world.insert([81; 32], Stage::Processing);
+        for gone in [0, 90, 198] {
+            world.remove(&[gone; 32]);
+        }
+        follow(&mut tree, &world);
+        follow(&mut tree, &world);
+
+        let root = tree.hidden().digest();
+        for n in 0..=255u8 {
+            let known = world.get(&[n; 32]).map(|stage| said(*stage));
+            let Tree::Proof(proof) = tree.prove(&[n; 32], known.as_ref()) else {
                 unreachable!()
             };
             assert_eq!(proof.digest(), root);
-            match proof.lookup_path([&[id; 32][..], b"status"]) {
-                LookupResult::Found(text) => String::from_utf8(text.to_vec()).unwrap(),
-                LookupResult::Absent => "absent".into(),
-                other => format!("{other:?}"),
+            let found = proof.lookup_path([&[n; 32][..], b"status"]);
+            match world.get(&[n; 32]) {
+                Some(stage) => {
+                    assert_eq!(found, LookupResult::Found(format!("{stage:?}").as_bytes()));
+                }
+                None => assert_eq!(found, LookupResult::Absent, "{n}"),
             }
-        };
-        assert_eq!(lookup(80, Some(&status("replied"))), "replied");
-        assert_eq!(lookup(78, Some(&status("received"))), "received");
-        for absent in [1, 79, 90, 91, 255] {
-            assert_eq!(lookup(absent, None), "absent");
         }
+
+        world.clear();
+        follow(&mut tree, &world);
+        assert_eq!(tree.hidden().digest(), empty().digest());
     }
 
     #[test]
     fn a_status_that_changed_unnoticed_breaks_the_proof() {
-        let mut requests = RequestTree::default();
-        requests.set(
-            [1; 32],
-            &Tree::branch([("status", Tree::Leaf(b"received".to_vec()))]),
-        );
-        let other = Tree::branch([("status", Tree::Leaf(b"replied".to_vec()))]);
-        assert_ne!(
-            requests.prove(&[1; 32], Some(&other)).digest(),
-            requests.hidden().digest()
-        );
+        let mut tree = RequestTree::default();
+        follow(&mut tree, &BTreeMap::from([([1; 32], Stage::Received)]));
+        let proof = tree.prove(&[1; 32], Some(&said(Stage::Replied)));
+        assert_ne!(proof.digest(), tree.hidden().digest());
     }
 }
