@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use candid::{Nat, Principal};
+use candid::{CandidType, DecoderConfig, Nat, Principal};
 use ic_cdk::{api, init, post_upgrade, query, update};
 use icrc_ledger_types::{
     icrc::generic_metadata_value::MetadataValue,
@@ -29,6 +29,7 @@ use local_ic_ledger::{
     settings::LedgerArg,
     standards::{self, Standard},
 };
+use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
 /// The interface, where wallets and tools look for it.
@@ -40,6 +41,12 @@ use serde_bytes::ByteBuf;
 #[unsafe(link_section = "icp:public candid:service")]
 pub static CANDID: [u8; include_bytes!("../../../candid/ledger.did").len()] =
     *include_bytes!("../../../candid/ledger.did");
+
+/// Candid's measure of work, about one for each byte and value. Far more than any request needs
+/// and an installation with thousands of initial balances, far less than a message may take.
+const DECODING_QUOTA: usize = 10_000_000;
+/// The same for values that the method does not know; the default of `ic_cdk`.
+const SKIPPING_QUOTA: usize = 10_000;
 
 thread_local! {
     static LEDGER: RefCell<Option<Ledger>> = const { RefCell::new(None) };
@@ -68,12 +75,12 @@ fn start(ledger: Result<Ledger, local_ic_ledger::settings::SettingsError>) {
     change(|_| ());
 }
 
-#[init]
+#[init(decode_with = "argument")]
 fn init(arg: LedgerArg) {
     start(Ledger::install(StableMemory::default(), &arg, api::time()));
 }
 
-#[post_upgrade]
+#[post_upgrade(decode_with = "argument")]
 fn post_upgrade(arg: Option<LedgerArg>) {
     start(Ledger::upgrade(StableMemory::default(), arg.as_ref()));
 }
@@ -113,7 +120,7 @@ fn icrc1_total_supply() -> Nat {
     read(|ledger| ledger.total_supply().into())
 }
 
-#[query]
+#[query(decode_with = "argument")]
 fn icrc1_balance_of(account: Account) -> Nat {
     read(|ledger| ledger.balance(&AccountIdentifier::of(&account)).into())
 }
@@ -128,7 +135,7 @@ fn icrc10_supported_standards() -> Vec<Standard> {
     standards::supported()
 }
 
-#[update]
+#[update(decode_with = "argument")]
 fn icrc1_transfer(arg: TransferArg) -> Result<Nat, TransferError> {
     let transfer = Transfer {
         from: account_of_caller(arg.from_subaccount),
@@ -143,7 +150,7 @@ fn icrc1_transfer(arg: TransferArg) -> Result<Nat, TransferError> {
     Ok(Nat::from(block))
 }
 
-#[update]
+#[update(decode_with = "argument")]
 fn icrc2_transfer_from(arg: TransferFromArgs) -> Result<Nat, TransferFromError> {
     let transfer = Transfer {
         from: arg.from,
@@ -158,7 +165,7 @@ fn icrc2_transfer_from(arg: TransferFromArgs) -> Result<Nat, TransferFromError> 
     Ok(Nat::from(block))
 }
 
-#[update]
+#[update(decode_with = "argument")]
 fn icrc2_approve(arg: ApproveArgs) -> Result<Nat, ApproveError> {
     let approval = Approval {
         from: account_of_caller(arg.from_subaccount),
@@ -174,7 +181,7 @@ fn icrc2_approve(arg: ApproveArgs) -> Result<Nat, ApproveError> {
     Ok(Nat::from(block))
 }
 
-#[query]
+#[query(decode_with = "argument")]
 fn icrc2_allowance(arg: AllowanceArgs) -> allowance::Allowance {
     let allowance = read(|ledger| ledger.allowance(&arg.account, &arg.spender, api::time()));
     allowance::Allowance {
@@ -183,12 +190,12 @@ fn icrc2_allowance(arg: AllowanceArgs) -> allowance::Allowance {
     }
 }
 
-#[query]
+#[query(decode_with = "argument")]
 fn icrc3_get_blocks(ranges: Vec<GetBlocksRequest>) -> GetBlocksResult {
     read(|ledger| ledger.icrc3_blocks(&ranges))
 }
 
-#[query]
+#[query(decode_with = "argument")]
 fn icrc3_get_archives(_arg: GetArchivesArgs) -> GetArchivesResult {
     Vec::new()
 }
@@ -210,7 +217,7 @@ fn icrc3_supported_block_types() -> Vec<SupportedBlockType> {
     standards::block_types()
 }
 
-#[update]
+#[update(decode_with = "argument")]
 fn transfer(args: classic::TransferArgs) -> classic::TransferResult {
     let caller = api::msg_caller();
     if caller == Principal::anonymous() {
@@ -229,7 +236,7 @@ fn transfer(args: classic::TransferArgs) -> classic::TransferResult {
     })
 }
 
-#[query]
+#[query(decode_with = "argument")]
 fn account_balance(args: classic::AccountBalanceArgs) -> classic::Tokens {
     let account = AccountIdentifier::from_slice(&args.account)
         .unwrap_or_else(|error| ic_cdk::trap(error.to_string()));
@@ -238,12 +245,12 @@ fn account_balance(args: classic::AccountBalanceArgs) -> classic::Tokens {
         .unwrap_or_else(|error: classic::TooLarge| ic_cdk::trap(error.to_string()))
 }
 
-#[query]
+#[query(decode_with = "argument")]
 fn account_identifier(account: Account) -> ByteBuf {
     ByteBuf::from(AccountIdentifier::of(&account).as_slice().to_vec())
 }
 
-#[query]
+#[query(decode_with = "argument")]
 fn query_blocks(args: classic::GetBlocksArgs) -> classic::QueryBlocksResponse {
     read(|ledger| classic::QueryBlocksResponse {
         chain_length: ledger.chain_length(),
@@ -264,7 +271,7 @@ fn archives() -> classic::Archives {
     }
 }
 
-#[query]
+#[query(decode_with = "argument")]
 fn transfer_fee(_arg: classic::TransferFeeArg) -> classic::TransferFee {
     let fee = read(|ledger| ledger.settings().transfer_fee);
     classic::TransferFee {
@@ -291,6 +298,26 @@ fn decimals() -> classic::Decimals {
     classic::Decimals {
         decimals: icrc1_decimals().into(),
     }
+}
+
+/// Reads a method's argument. Unlike the default it says what is wrong with it, and bounds the
+/// work that a message full of nested or superfluous values makes.
+fn argument<T: CandidType + for<'a> Deserialize<'a>>(bytes: Vec<u8>) -> T {
+    // No argument is written as no bytes at all by some tools.
+    let bytes = if bytes.is_empty() {
+        b"DIDL\x00\x00".to_vec()
+    } else {
+        bytes
+    };
+    let mut limits = DecoderConfig::new();
+    limits.set_decoding_quota(DECODING_QUOTA);
+    limits.set_skipping_quota(SKIPPING_QUOTA);
+    candid::utils::decode_one_with_config(&bytes, &limits).unwrap_or_else(|error| {
+        ic_cdk::trap(format!(
+            "the argument does not fit the method's Candid type, in which subaccounts have 32 \
+             bytes: {error}"
+        ))
+    })
 }
 
 fn account_of_caller(subaccount: Option<[u8; 32]>) -> Account {
