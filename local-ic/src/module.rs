@@ -1,0 +1,261 @@
+//! Canister modules: unpacked, checked, rewritten and compiled.
+//!
+//! ```text
+//! bytes --gunzip--> wasm --check imports and exports--> --rewrite--> --compile--> Module
+//! ```
+//!
+//! A Rust canister exports neither its table nor its stack pointer, and a start section would run
+//! before the memory can be watched. So the module is rewritten before it is compiled: memory 0,
+//! table 0 and every mutable number-typed global are exported under names no canister uses, and the
+//! start section becomes an export.
+//!
+//! Invariant: a [`Module`] imports only functions of [`crate::ic0`], and each of its entry points
+//! takes and returns nothing.
+
+mod rewrite;
+
+use crate::ic0;
+use rewrite::{Parts, rewrite};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+use std::sync::Arc;
+use wasmi::ExternType;
+
+pub(crate) use rewrite::{MEMORY, START, TABLE, global_export};
+
+/// The most a module may have when unpacked, in bytes, as on the Internet Computer.
+const MAX_MODULE_BYTES: u64 = 100 * 1024 * 1024;
+
+/// How many compiled modules are kept for the next install of the same bytes.
+const CACHED_MODULES: usize = 64;
+
+/// What kind of method an export is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MethodKind {
+    /// Runs in the replicated order and may change state.
+    Update,
+    /// Runs on a copy; its changes are dropped.
+    Query,
+    /// A query that may call other queries.
+    CompositeQuery,
+}
+
+impl MethodKind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Update => "canister_update ",
+            Self::Query => "canister_query ",
+            Self::CompositeQuery => "canister_composite_query ",
+        }
+    }
+}
+
+/// A custom section of a module that canisters publish, e.g. `candid:service`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Metadata {
+    /// The name without the `icp:public ` or `icp:private ` in front.
+    pub name: String,
+    /// Whether anyone may read it; else only controllers.
+    pub public: bool,
+    /// The section's bytes.
+    pub content: Vec<u8>,
+}
+
+/// The hooks a module may export beside methods.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Hook {
+    Init,
+    PreUpgrade,
+    PostUpgrade,
+    InspectMessage,
+    Heartbeat,
+    GlobalTimer,
+}
+
+impl Hook {
+    const ALL: [Self; 6] = [
+        Self::Init,
+        Self::PreUpgrade,
+        Self::PostUpgrade,
+        Self::InspectMessage,
+        Self::Heartbeat,
+        Self::GlobalTimer,
+    ];
+
+    /// The export's name.
+    pub(crate) fn export(self) -> &'static str {
+        match self {
+            Self::Init => "canister_init",
+            Self::PreUpgrade => "canister_pre_upgrade",
+            Self::PostUpgrade => "canister_post_upgrade",
+            Self::InspectMessage => "canister_inspect_message",
+            Self::Heartbeat => "canister_heartbeat",
+            Self::GlobalTimer => "canister_global_timer",
+        }
+    }
+}
+
+/// A module ready to be instantiated.
+pub(crate) struct Module {
+    /// SHA-256 of the bytes as they were handed in, packed or not.
+    pub(crate) hash: [u8; 32],
+    /// Length of these bytes.
+    pub(crate) size: usize,
+    pub(crate) compiled: wasmi::Module,
+    pub(crate) metadata: Vec<Metadata>,
+    /// How many globals were exported by the rewrite.
+    pub(crate) globals: usize,
+    /// Whether there is a start function to run after instantiation.
+    pub(crate) has_start: bool,
+    methods: BTreeMap<String, MethodKind>,
+    hooks: Vec<Hook>,
+}
+
+impl Module {
+    /// The kind of the method with this name.
+    pub(crate) fn method(&self, name: &str) -> Option<MethodKind> {
+        self.methods.get(name).copied()
+    }
+
+    /// All methods by name.
+    pub(crate) fn methods(&self) -> impl Iterator<Item = (&str, MethodKind)> {
+        self.methods
+            .iter()
+            .map(|(name, kind)| (name.as_str(), *kind))
+    }
+
+    /// Whether the module exports `hook`.
+    pub(crate) fn has(&self, hook: Hook) -> bool {
+        self.hooks.contains(&hook)
+    }
+}
+
+/// The export under which a method is found.
+pub(crate) fn method_export(kind: MethodKind, name: &str) -> String {
+    format!("{}{name}", kind.prefix())
+}
+
+/// Compiles modules, and remembers them by hash.
+pub(crate) struct Compiler {
+    engine: wasmi::Engine,
+    cache: HashMap<[u8; 32], Arc<Module>>,
+}
+
+impl Compiler {
+    pub(crate) fn new(engine: wasmi::Engine) -> Self {
+        Self {
+            engine,
+            cache: HashMap::new(),
+        }
+    }
+
+    /// Unpacks, checks and compiles `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names what is wrong with the module.
+    pub(crate) fn compile(&mut self, bytes: &[u8]) -> Result<Arc<Module>, String> {
+        let hash: [u8; 32] = Sha256::digest(bytes).into();
+        if let Some(module) = self.cache.get(&hash) {
+            return Ok(module.clone());
+        }
+        let unpacked;
+        let wasm = if bytes.starts_with(&[0x1f, 0x8b]) {
+            unpacked = gunzip(bytes)?;
+            &unpacked
+        } else {
+            bytes
+        };
+        let parts = rewrite(wasm)?;
+        let module = Arc::new(self.check(hash, bytes.len(), parts)?);
+        if self.cache.len() >= CACHED_MODULES {
+            self.cache.clear();
+        }
+        self.cache.insert(hash, module.clone());
+        Ok(module)
+    }
+
+    fn check(&self, hash: [u8; 32], size: usize, parts: Parts) -> Result<Module, String> {
+        let compiled = wasmi::Module::new(&self.engine, &parts.wasm)
+            .map_err(|error| format!("validation failed: {error}"))?;
+        for import in compiled.imports() {
+            if import.module() != "ic0" || !ic0::is_known(import.name()) {
+                return Err(format!(
+                    "the import `{}.{}` does not exist here",
+                    import.module(),
+                    import.name()
+                ));
+            }
+            if !matches!(import.ty(), ExternType::Func(_)) {
+                return Err(format!(
+                    "the import `ic0.{}` is not a function",
+                    import.name()
+                ));
+            }
+        }
+        let mut methods = BTreeMap::new();
+        let mut hooks = Vec::new();
+        for name in parts
+            .exports
+            .iter()
+            .filter(|name| name.starts_with("canister_"))
+        {
+            match compiled.get_export(name) {
+                Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => {
+                }
+                _ => {
+                    return Err(format!(
+                        "the export `{name}` must be a function without parameters and results"
+                    ));
+                }
+            }
+            if let Some(hook) = Hook::ALL.into_iter().find(|hook| hook.export() == name) {
+                hooks.push(hook);
+            } else if let Some((kind, method)) = method_name(name) {
+                if methods.insert(method.to_owned(), kind).is_some() {
+                    return Err(format!("the method `{method}` is exported twice"));
+                }
+            } else {
+                return Err(format!(
+                    "the export `{name}` has the reserved prefix `canister_` but no meaning"
+                ));
+            }
+        }
+        Ok(Module {
+            hash,
+            size,
+            compiled,
+            metadata: parts.metadata,
+            globals: parts.mutable_globals,
+            has_start: parts.has_start,
+            methods,
+            hooks,
+        })
+    }
+}
+
+/// Splits an export at its first space only: method names may contain more of them.
+fn method_name(export: &str) -> Option<(MethodKind, &str)> {
+    [
+        MethodKind::Update,
+        MethodKind::Query,
+        MethodKind::CompositeQuery,
+    ]
+    .into_iter()
+    .find_map(|kind| export.strip_prefix(kind.prefix()).map(|name| (kind, name)))
+}
+
+fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut wasm = Vec::new();
+    flate2::read::GzDecoder::new(bytes)
+        .take(MAX_MODULE_BYTES + 1)
+        .read_to_end(&mut wasm)
+        .map_err(|error| format!("cannot be unpacked: {error}"))?;
+    if wasm.len() as u64 > MAX_MODULE_BYTES {
+        return Err(format!(
+            "larger than {MAX_MODULE_BYTES} bytes when unpacked"
+        ));
+    }
+    Ok(wasm)
+}
