@@ -510,7 +510,7 @@ fn requests_are_bounded_before_they_are_decoded() {
 #[test]
 fn a_set_up_that_makes_no_sense_is_refused_at_install() {
     let mut world = World::new();
-    let wasm = local_ic::canister_build::canister_wasm("adjudicator").unwrap();
+    let wasm = local_ic::canister_wasm("adjudicator").unwrap();
     let id = world.ic.create_canister(user(255));
     let args = perun_canister_api::InitArgs {
         ledgers: vec![],

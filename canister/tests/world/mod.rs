@@ -12,7 +12,7 @@ use candid::{CandidType, Nat, Principal};
 use icrc_ledger_types::icrc1::account::Account;
 use icrc_ledger_types::icrc1::transfer::{TransferArg, TransferError};
 use icrc_ledger_types::icrc2::approve::{ApproveArgs, ApproveError};
-use local_ic::canister_build::canister_wasm;
+use local_ic::canister_wasm;
 use local_ic::{Config, IngressStatus, MessageId, Reject, Replica};
 use local_ic_ledger::settings::{InitArgs as LedgerInit, LedgerArg, UpgradeArgs as LedgerUpgrade};
 use perun_canister_api::{

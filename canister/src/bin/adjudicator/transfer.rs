@@ -30,7 +30,8 @@ struct CallGuard(JournalNumber);
 impl CallGuard {
     fn new(number: JournalNumber) -> Option<Self> {
         let is_free = CALLING.with_borrow_mut(|calling| calling.insert(number));
-        is_free.then_some(Self(number))
+        // Lazily: a guard that is made and not used would free the one in use.
+        is_free.then(|| Self(number))
     }
 }
 
