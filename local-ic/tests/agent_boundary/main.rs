@@ -4,6 +4,8 @@
 mod calls;
 mod clock;
 mod identities;
+mod modules;
+mod program;
 mod raw;
 mod refusals;
 mod state;

@@ -129,8 +129,12 @@ async fn fields_of_the_wrong_type_are_refused() {
         "arg",
     ] {
         for wrong in [Value::Null, Value::Array(vec![]), Value::Bytes(vec![0; 40])] {
-            if matches!((field, &wrong), ("arg" | "method_name", Value::Bytes(_))) {
-                continue; // Any bytes are an argument, and zeros are UTF-8.
+            // Any bytes are an argument, so are no elements, and zeros are UTF-8.
+            if matches!(
+                (field, &wrong),
+                ("arg", Value::Array(_) | Value::Bytes(_)) | ("method_name", Value::Bytes(_))
+            ) {
+                continue;
             }
             let mut envelope = valid.clone();
             let Value::Map(parts) = &mut envelope else {
