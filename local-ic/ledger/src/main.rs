@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use candid::{CandidType, DecoderConfig, Nat, Principal};
+use candid::{CandidType, DecoderConfig, Nat, Principal, candid_method};
 use ic_cdk::{api, init, post_upgrade, query, update};
 use icrc_ledger_types::{
     icrc::generic_metadata_value::MetadataValue,
@@ -75,7 +75,8 @@ fn start(ledger: Result<Ledger, local_ic_ledger::settings::SettingsError>) {
     change(|_| ());
 }
 
-#[init(decode_with = "argument")]
+#[init(decode_with = "argument", hidden = true)]
+#[candid_method(init)]
 fn init(arg: LedgerArg) {
     start(Ledger::install(StableMemory::default(), &arg, api::time()));
 }
@@ -120,7 +121,8 @@ fn icrc1_total_supply() -> Nat {
     read(|ledger| ledger.total_supply().into())
 }
 
-#[query(decode_with = "argument")]
+#[query(decode_with = "argument", hidden = true)]
+#[candid_method(query)]
 fn icrc1_balance_of(account: Account) -> Nat {
     read(|ledger| ledger.balance(&AccountIdentifier::of(&account)).into())
 }
@@ -135,7 +137,8 @@ fn icrc10_supported_standards() -> Vec<Standard> {
     standards::supported()
 }
 
-#[update(decode_with = "argument")]
+#[update(decode_with = "argument", hidden = true)]
+#[candid_method(update)]
 fn icrc1_transfer(arg: TransferArg) -> Result<Nat, TransferError> {
     let transfer = Transfer {
         from: account_of_caller(arg.from_subaccount),
@@ -150,7 +153,8 @@ fn icrc1_transfer(arg: TransferArg) -> Result<Nat, TransferError> {
     Ok(Nat::from(block))
 }
 
-#[update(decode_with = "argument")]
+#[update(decode_with = "argument", hidden = true)]
+#[candid_method(update)]
 fn icrc2_transfer_from(arg: TransferFromArgs) -> Result<Nat, TransferFromError> {
     let transfer = Transfer {
         from: arg.from,
@@ -165,7 +169,8 @@ fn icrc2_transfer_from(arg: TransferFromArgs) -> Result<Nat, TransferFromError> 
     Ok(Nat::from(block))
 }
 
-#[update(decode_with = "argument")]
+#[update(decode_with = "argument", hidden = true)]
+#[candid_method(update)]
 fn icrc2_approve(arg: ApproveArgs) -> Result<Nat, ApproveError> {
     let approval = Approval {
         from: account_of_caller(arg.from_subaccount),
@@ -181,7 +186,8 @@ fn icrc2_approve(arg: ApproveArgs) -> Result<Nat, ApproveError> {
     Ok(Nat::from(block))
 }
 
-#[query(decode_with = "argument")]
+#[query(decode_with = "argument", hidden = true)]
+#[candid_method(query)]
 fn icrc2_allowance(arg: AllowanceArgs) -> allowance::Allowance {
     let allowance = read(|ledger| ledger.allowance(&arg.account, &arg.spender, api::time()));
     allowance::Allowance {
@@ -190,12 +196,14 @@ fn icrc2_allowance(arg: AllowanceArgs) -> allowance::Allowance {
     }
 }
 
-#[query(decode_with = "argument")]
+#[query(decode_with = "argument", hidden = true)]
+#[candid_method(query)]
 fn icrc3_get_blocks(ranges: Vec<GetBlocksRequest>) -> GetBlocksResult {
     read(|ledger| ledger.icrc3_blocks(&ranges))
 }
 
-#[query(decode_with = "argument")]
+#[query(decode_with = "argument", hidden = true)]
+#[candid_method(query)]
 fn icrc3_get_archives(_arg: GetArchivesArgs) -> GetArchivesResult {
     Vec::new()
 }
@@ -217,7 +225,8 @@ fn icrc3_supported_block_types() -> Vec<SupportedBlockType> {
     standards::block_types()
 }
 
-#[update(decode_with = "argument")]
+#[update(decode_with = "argument", hidden = true)]
+#[candid_method(update)]
 fn transfer(args: classic::TransferArgs) -> classic::TransferResult {
     let caller = api::msg_caller();
     if caller == Principal::anonymous() {
@@ -236,7 +245,8 @@ fn transfer(args: classic::TransferArgs) -> classic::TransferResult {
     })
 }
 
-#[query(decode_with = "argument")]
+#[query(decode_with = "argument", hidden = true)]
+#[candid_method(query)]
 fn account_balance(args: classic::AccountBalanceArgs) -> classic::Tokens {
     let account = AccountIdentifier::from_slice(&args.account)
         .unwrap_or_else(|error| ic_cdk::trap(error.to_string()));
@@ -245,12 +255,14 @@ fn account_balance(args: classic::AccountBalanceArgs) -> classic::Tokens {
         .unwrap_or_else(|error: classic::TooLarge| ic_cdk::trap(error.to_string()))
 }
 
-#[query(decode_with = "argument")]
+#[query(decode_with = "argument", hidden = true)]
+#[candid_method(query)]
 fn account_identifier(account: Account) -> ByteBuf {
     ByteBuf::from(AccountIdentifier::of(&account).as_slice().to_vec())
 }
 
-#[query(decode_with = "argument")]
+#[query(decode_with = "argument", hidden = true)]
+#[candid_method(query)]
 fn query_blocks(args: classic::GetBlocksArgs) -> classic::QueryBlocksResponse {
     read(|ledger| classic::QueryBlocksResponse {
         chain_length: ledger.chain_length(),
@@ -271,7 +283,8 @@ fn archives() -> classic::Archives {
     }
 }
 
-#[query(decode_with = "argument")]
+#[query(decode_with = "argument", hidden = true)]
+#[candid_method(query)]
 fn transfer_fee(_arg: classic::TransferFeeArg) -> classic::TransferFee {
     let fee = read(|ledger| ledger.settings().transfer_fee);
     classic::TransferFee {
@@ -301,7 +314,8 @@ fn decimals() -> classic::Decimals {
 }
 
 /// Reads a method's argument. Unlike the default it says what is wrong with it, and bounds the
-/// work that a message full of nested or superfluous values makes.
+/// work that a message full of nested or superfluous values makes. (As `ic_cdk` tells Candid that
+/// such a method takes bytes, those above hide from it and use `candid_method` themselves.)
 fn argument<T: CandidType + for<'a> Deserialize<'a>>(bytes: Vec<u8>) -> T {
     // No argument is written as no bytes at all by some tools.
     let bytes = if bytes.is_empty() {
