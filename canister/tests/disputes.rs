@@ -15,13 +15,22 @@ const SECOND: Duration = Duration::from_secs(1);
 fn an_old_state_is_refuted() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    let old = world.dispute(channel.disputing(0, &[100, 100], &[100, 100])).unwrap();
+    let old = world
+        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
+        .unwrap();
     world.ic.advance(WINDOW / 2);
-    let newest = world.dispute(channel.disputing(9, &[30, 170], &[100, 100])).unwrap();
+    let newest = world
+        .dispute(channel.disputing(9, &[30, 170], &[100, 100]))
+        .unwrap();
     assert_eq!(newest.rank, Rank::State(9));
-    assert_eq!(newest.timeout_ns, old.timeout_ns, "a refutation does not prolong");
+    assert_eq!(
+        newest.timeout_ns, old.timeout_ns,
+        "a refutation does not prolong"
+    );
     world.ic.advance(WINDOW / 2 + SECOND);
-    world.withdraw(channel.withdrawing(0, BOB, user(11))).unwrap();
+    world
+        .withdraw(channel.withdrawing(0, BOB, user(11)))
+        .unwrap();
     assert_eq!(world.balance(0, Account::from(user(11))), 170 - FEE);
 }
 
@@ -29,7 +38,9 @@ fn an_old_state_is_refuted() {
 fn nothing_is_paid_while_a_claim_can_be_refuted() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    let registered = world.dispute(channel.disputing(0, &[100, 100], &[100, 100])).unwrap();
+    let registered = world
+        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
+        .unwrap();
     let timeout_ns = registered.timeout_ns;
     world.ic.advance(WINDOW - SECOND);
     let early = world.withdraw(channel.withdrawing(0, ALICE, user(10)));
@@ -44,7 +55,9 @@ fn nothing_is_paid_while_a_claim_can_be_refuted() {
 fn the_time_to_refute_ends() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    let registered = world.dispute(channel.disputing(0, &[100, 100], &[100, 100])).unwrap();
+    let registered = world
+        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
+        .unwrap();
     world.ic.advance(WINDOW + SECOND);
     let late = channel.disputing(9, &[30, 170], &[100, 100]);
     let at_ns = registered.timeout_ns;
@@ -54,14 +67,21 @@ fn the_time_to_refute_ends() {
     assert_eq!(world.dispute(late), elapsed, "concluded or not");
     let late_final = channel.concluding(10, &[0, 200], &[100, 100]);
     let refused = world.conclude(late_final);
-    assert_eq!(refused, Err(ConcludeError::Refused(DisputeError::ChallengeElapsed { at_ns })));
+    assert_eq!(
+        refused,
+        Err(ConcludeError::Refused(DisputeError::ChallengeElapsed {
+            at_ns
+        }))
+    );
 }
 
 #[test]
 fn a_claim_that_is_not_newer_is_refused() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    world.dispute(channel.disputing(5, &[90, 110], &[100, 100])).unwrap();
+    world
+        .dispute(channel.disputing(5, &[90, 110], &[100, 100]))
+        .unwrap();
     for version in [0, 4, 5] {
         let refused = world.dispute(channel.disputing(version, &[100, 100], &[100, 100]));
         assert_eq!(
@@ -74,11 +94,20 @@ fn a_claim_that_is_not_newer_is_refused() {
     }
     let refused = world.dispute(channel.refund_claim(ALICE));
     let (registered, submitted) = (Rank::State(5), Rank::Refund);
-    assert_eq!(refused, Err(DisputeError::Outdated { registered, submitted }));
+    assert_eq!(
+        refused,
+        Err(DisputeError::Outdated {
+            registered,
+            submitted
+        })
+    );
     // Nor does an older final state override an open dispute.
     let refused = world.conclude(channel.concluding(4, &[200, 0], &[100, 100]));
     let (registered, submitted) = (Rank::State(5), Rank::State(4));
-    let outdated = DisputeError::Outdated { registered, submitted };
+    let outdated = DisputeError::Outdated {
+        registered,
+        submitted,
+    };
     assert_eq!(refused, Err(ConcludeError::Refused(outdated)));
 }
 
@@ -87,7 +116,9 @@ fn any_signed_state_refutes_a_refund_claim() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
     world.dispute(channel.refund_claim(BOB)).unwrap();
-    world.dispute(channel.disputing(0, &[60, 140], &[100, 100])).unwrap();
+    world
+        .dispute(channel.disputing(0, &[60, 140], &[100, 100]))
+        .unwrap();
     world.ic.advance(WINDOW + SECOND);
     let conclusion = world.conclude(channel.concluding_elapsed()).unwrap();
     assert_eq!(conclusion.remainders, [[60, 140]]);
@@ -97,7 +128,9 @@ fn any_signed_state_refutes_a_refund_claim() {
 fn the_first_registration_freezes_the_deposits() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    world.dispute(channel.disputing(3, &[90, 110], &[100, 100])).unwrap();
+    world
+        .dispute(channel.disputing(3, &[90, 110], &[100, 100]))
+        .unwrap();
     let account = perun_canister_api::convert::account_to_candid(&channel.deposit_account(BOB));
     world.transfer(0, user(3), account, 50 + FEE);
     world.deposit(channel.by_account(0, BOB)).unwrap();
@@ -105,7 +138,12 @@ fn the_first_registration_freezes_the_deposits() {
     let topped_up = channel.disputing(4, &[240, 10], &[100, 150]);
     assert_eq!(
         world.dispute(topped_up),
-        Err(DisputeError::InsufficientFunding { asset: 0, part: 1, held: 100, needed: 150 })
+        Err(DisputeError::InsufficientFunding {
+            asset: 0,
+            part: 1,
+            held: 100,
+            needed: 150
+        })
     );
     world.ic.advance(WINDOW + SECOND);
     let conclusion = world.conclude(channel.concluding_elapsed()).unwrap();
@@ -129,7 +167,9 @@ fn a_final_state_concludes_at_once_also_by_dispute() {
 fn a_gap_in_which_nothing_ran_does_not_count() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    let registered = world.dispute(channel.disputing(0, &[100, 100], &[100, 100])).unwrap();
+    let registered = world
+        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
+        .unwrap();
     world.ic.advance(WINDOW / 2);
     world.ic.skip(10 * WINDOW);
     // Mallory is first after the gap, and still too early.
@@ -138,8 +178,13 @@ fn a_gap_in_which_nothing_ran_does_not_count() {
         panic!("{early:?}");
     };
     let moved = Duration::from_nanos(timeout_ns - registered.timeout_ns);
-    assert!(moved > 9 * WINDOW && moved <= 10 * WINDOW, "moved by {moved:?}");
-    world.dispute(channel.disputing(1, &[30, 170], &[100, 100])).unwrap();
+    assert!(
+        moved > 9 * WINDOW && moved <= 10 * WINDOW,
+        "moved by {moved:?}"
+    );
+    world
+        .dispute(channel.disputing(1, &[30, 170], &[100, 100]))
+        .unwrap();
     world.ic.advance(WINDOW / 2 + 60 * SECOND);
     let conclusion = world.conclude(channel.concluding_elapsed()).unwrap();
     assert_eq!(conclusion.remainders, [[30, 170]]);
@@ -149,32 +194,54 @@ fn a_gap_in_which_nothing_ran_does_not_count() {
 fn a_stopped_canister_gives_the_time_back() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    world.dispute(channel.disputing(0, &[100, 100], &[100, 100])).unwrap();
+    world
+        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
+        .unwrap();
     world.ic.stop(world.adjudicator).unwrap();
     world.ic.run();
     world.ic.advance(2 * WINDOW);
     world.ic.start(world.adjudicator).unwrap();
     world.ic.advance(SECOND);
     let early = world.conclude(channel.concluding_elapsed());
-    assert!(matches!(early, Err(ConcludeError::ChallengeOpen { .. })), "{early:?}");
-    world.dispute(channel.disputing(1, &[30, 170], &[100, 100])).unwrap();
+    assert!(
+        matches!(early, Err(ConcludeError::ChallengeOpen { .. })),
+        "{early:?}"
+    );
+    world
+        .dispute(channel.disputing(1, &[30, 170], &[100, 100]))
+        .unwrap();
 }
 
 #[test]
 fn an_upgrade_in_mid_dispute_loses_nothing() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    world.dispute(channel.disputing(2, &[90, 110], &[100, 100])).unwrap();
-    let before = (world.registered(&channel), world.events(&channel), world.holdings(&channel));
+    world
+        .dispute(channel.disputing(2, &[90, 110], &[100, 100]))
+        .unwrap();
+    let before = (
+        world.registered(&channel),
+        world.events(&channel),
+        world.holdings(&channel),
+    );
     world.upgrade_adjudicator(None).unwrap();
-    let after = (world.registered(&channel), world.events(&channel), world.holdings(&channel));
+    let after = (
+        world.registered(&channel),
+        world.events(&channel),
+        world.holdings(&channel),
+    );
     assert_eq!(before, after);
     // It still ticks: a gap after the upgrade counts too.
     world.ic.advance(WINDOW / 2);
     world.ic.skip(2 * WINDOW);
     let early = world.conclude(channel.concluding_elapsed());
-    assert!(matches!(early, Err(ConcludeError::ChallengeOpen { .. })), "{early:?}");
-    world.dispute(channel.disputing(3, &[80, 120], &[100, 100])).unwrap();
+    assert!(
+        matches!(early, Err(ConcludeError::ChallengeOpen { .. })),
+        "{early:?}"
+    );
+    world
+        .dispute(channel.disputing(3, &[80, 120], &[100, 100]))
+        .unwrap();
     world.ic.advance(WINDOW);
     let conclusion = world.conclude(channel.concluding_elapsed()).unwrap();
     assert_eq!(conclusion.remainders, [[80, 120]]);
@@ -187,5 +254,8 @@ fn time_alone_pays_nobody_without_a_claim() {
     world.ic.advance(WINDOW);
     let refused = world.withdraw(channel.withdrawing(0, ALICE, user(10)));
     assert_eq!(refused, Err(WithdrawError::NotRegistered));
-    assert_eq!(world.conclude(channel.concluding_elapsed()), Err(ConcludeError::NotRegistered));
+    assert_eq!(
+        world.conclude(channel.concluding_elapsed()),
+        Err(ConcludeError::NotRegistered)
+    );
 }

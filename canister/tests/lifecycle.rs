@@ -22,7 +22,9 @@ fn alice_and_bob_deposit_pay_conclude_and_are_paid() {
     assert_eq!(conclusion.unwrap().remainders, [[200, 236]]);
 
     for (part, share, receiver) in [(ALICE, 200, user(10)), (BOB, 236, user(11))] {
-        let receipt = world.withdraw(channel.withdrawing(0, part, receiver)).unwrap();
+        let receipt = world
+            .withdraw(channel.withdrawing(0, part, receiver))
+            .unwrap();
         assert_eq!((receipt.paid, receipt.fee), (share - FEE, FEE));
         assert_eq!(world.balance(0, Account::from(receiver)), share - FEE);
     }
@@ -36,23 +38,43 @@ fn alice_and_bob_deposit_pay_conclude_and_are_paid() {
 fn the_log_tells_all_of_it() {
     let mut world = World::new();
     let channel = world.funded(1, [20, 30]);
-    world.dispute(channel.disputing(3, &[25, 25], &[20, 30])).unwrap();
-    world.conclude(channel.concluding(4, &[15, 35], &[20, 30])).unwrap();
-    world.withdraw(channel.withdrawing(0, BOB, user(11))).unwrap();
+    world
+        .dispute(channel.disputing(3, &[25, 25], &[20, 30]))
+        .unwrap();
+    world
+        .conclude(channel.concluding(4, &[15, 35], &[20, 30]))
+        .unwrap();
+    world
+        .withdraw(channel.withdrawing(0, BOB, user(11)))
+        .unwrap();
     let events = world.events(&channel);
     let kinds: Vec<_> = events.iter().map(|record| kind(&record.event)).collect();
-    let expected =
-        ["Deposited", "Deposited", "Registered", "Refuted", "Concluded", "Withdrawn"];
+    let expected = [
+        "Deposited",
+        "Deposited",
+        "Registered",
+        "Refuted",
+        "Concluded",
+        "Withdrawn",
+    ];
     assert_eq!(kinds, expected);
     let indices: Vec<_> = events.iter().map(|record| record.index).collect();
     assert_eq!(indices, [0, 1, 2, 3, 4, 5]);
-    let Event::Refuted { rank, signed_state, .. } = &events[3].event else {
+    let Event::Refuted {
+        rank, signed_state, ..
+    } = &events[3].event
+    else {
         panic!("{:?}", events[3]);
     };
     assert_eq!(*rank, Rank::State(4));
-    let shown = signed_state.as_ref().expect("a refuting state is shown with its signatures");
+    let shown = signed_state
+        .as_ref()
+        .expect("a refuting state is shown with its signatures");
     assert!(shown.len() > 128);
-    let Event::Withdrawn { paid, fee, block, .. } = events[5].event else {
+    let Event::Withdrawn {
+        paid, fee, block, ..
+    } = events[5].event
+    else {
         panic!("{:?}", events[5]);
     };
     assert_eq!((paid, fee), (35 - FEE, FEE));
@@ -79,10 +101,12 @@ fn any_wallet_can_pay_into_the_deposit_account() {
         asset: channel.asset(0),
         share: 500,
     };
-    let told: Result<DepositAccount, DepositAccountError> =
-        world.ask("deposit_account", request);
+    let told: Result<DepositAccount, DepositAccountError> = world.ask("deposit_account", request);
     let told = told.unwrap();
-    assert_eq!(told.account, convert::account_to_candid(&channel.deposit_account(BOB)));
+    assert_eq!(
+        told.account,
+        convert::account_to_candid(&channel.deposit_account(BOB))
+    );
     assert_eq!((told.amount, told.fee), (500 + FEE, FEE));
 
     world.transfer(0, user(3), told.account, told.amount);
@@ -106,9 +130,15 @@ fn two_assets_are_kept_apart() {
         world.deposit_approved(&channel, asset, part, amount);
     }
     let funding = [100, 50, 70, 60];
-    world.conclude(channel.concluding(1, &[150, 0, 0, 130], &funding)).unwrap();
-    world.withdraw(channel.withdrawing(0, ALICE, user(10))).unwrap();
-    world.withdraw(channel.withdrawing(1, BOB, user(11))).unwrap();
+    world
+        .conclude(channel.concluding(1, &[150, 0, 0, 130], &funding))
+        .unwrap();
+    world
+        .withdraw(channel.withdrawing(0, ALICE, user(10)))
+        .unwrap();
+    world
+        .withdraw(channel.withdrawing(1, BOB, user(11)))
+        .unwrap();
     assert_eq!(world.balance(0, Account::from(user(10))), 150 - FEE);
     assert_eq!(world.balance(1, Account::from(user(10))), 0);
     assert_eq!(world.balance(1, Account::from(user(11))), 130 - FEE);
@@ -123,10 +153,14 @@ fn three_participants_share() {
         world.deposit_approved(&channel, 0, part, amount);
     }
     let funding = [100, 200, 300];
-    world.conclude(channel.concluding(9, &[300, 200, 100], &funding)).unwrap();
+    world
+        .conclude(channel.concluding(9, &[300, 200, 100], &funding))
+        .unwrap();
     for (part, share) in [300, 200, 100].into_iter().enumerate() {
         let receiver = user(10 + part as u8);
-        world.withdraw(channel.withdrawing(0, part, receiver)).unwrap();
+        world
+            .withdraw(channel.withdrawing(0, part, receiver))
+            .unwrap();
         assert_eq!(world.balance(0, Account::from(receiver)), share - FEE);
     }
 }
@@ -141,7 +175,9 @@ fn sixteen_participants_and_eight_assets_fit() {
             world.deposit_approved(&channel, asset, part, amounts[asset * 16 + part]);
         }
     }
-    let conclusion = world.conclude(channel.concluding(1, &amounts, &amounts)).unwrap();
+    let conclusion = world
+        .conclude(channel.concluding(1, &amounts, &amounts))
+        .unwrap();
     assert_eq!(conclusion.remainders.concat(), amounts);
 }
 
@@ -177,7 +213,9 @@ fn a_participant_alone_gets_the_deposit_back() {
     let registered = world.dispute(channel.refund_claim(ALICE)).unwrap();
     assert_eq!(registered.rank, Rank::Refund);
     world.ic.advance(std::time::Duration::from_secs(601));
-    world.withdraw(channel.withdrawing(0, ALICE, user(10))).unwrap();
+    world
+        .withdraw(channel.withdrawing(0, ALICE, user(10)))
+        .unwrap();
     assert_eq!(world.balance(0, Account::from(user(10))), 100 - FEE);
 }
 
@@ -185,21 +223,30 @@ fn a_participant_alone_gets_the_deposit_back() {
 fn money_that_comes_late_is_its_participants_surplus() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    world.dispute(channel.disputing(1, &[120, 80], &[100, 100])).unwrap();
+    world
+        .dispute(channel.disputing(1, &[120, 80], &[100, 100]))
+        .unwrap();
     let account = convert::account_to_candid(&channel.deposit_account(BOB));
     world.transfer(0, user(3), account, 40 + FEE);
     world.deposit(channel.by_account(0, BOB)).unwrap();
     let holdings = world.holdings(&channel).unwrap();
     assert_eq!(holdings.amounts, [[100, 140]]);
     world.ic.advance(std::time::Duration::from_secs(601));
-    world.withdraw(channel.withdrawing(0, BOB, user(11))).unwrap();
+    world
+        .withdraw(channel.withdrawing(0, BOB, user(11)))
+        .unwrap();
     assert_eq!(world.balance(0, Account::from(user(11))), 80 + 40 - FEE);
 
     // Even after the last payout nothing is lost.
     world.transfer(0, user(3), account, 50 + FEE);
     world.deposit(channel.by_account(0, BOB)).unwrap();
-    world.withdraw(channel.withdrawing(0, BOB, user(11))).unwrap();
-    assert_eq!(world.balance(0, Account::from(user(11))), 120 - FEE + 50 - FEE);
+    world
+        .withdraw(channel.withdrawing(0, BOB, user(11)))
+        .unwrap();
+    assert_eq!(
+        world.balance(0, Account::from(user(11))),
+        120 - FEE + 50 - FEE
+    );
 }
 
 #[test]
@@ -207,7 +254,10 @@ fn whoever_moves_money_bears_the_fee() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 50]);
     // Two approvals and two pulls.
-    assert_eq!(world.balance(0, Account::from(user(0))), WEALTH - 150 - 4 * FEE);
+    assert_eq!(
+        world.balance(0, Account::from(user(0))),
+        WEALTH - 150 - 4 * FEE
+    );
     assert_eq!(world.funds(&channel, 0), 150);
 }
 
@@ -217,11 +267,16 @@ fn an_authorisation_is_good_for_ever() {
     let channel = world.funded(1, [100, 100]);
     // Signed before anything was concluded, as a device does once.
     let authorised = channel.withdrawing(0, ALICE, user(10));
-    world.conclude(channel.concluding(1, &[100, 100], &[100, 100])).unwrap();
+    world
+        .conclude(channel.concluding(1, &[100, 100], &[100, 100]))
+        .unwrap();
     world.withdraw(authorised.clone()).unwrap();
     let account = convert::account_to_candid(&channel.deposit_account(ALICE));
     world.transfer(0, user(3), account, 60 + FEE);
     world.deposit(channel.by_account(0, ALICE)).unwrap();
     world.withdraw(authorised).unwrap();
-    assert_eq!(world.balance(0, Account::from(user(10))), 100 + 60 - 2 * FEE);
+    assert_eq!(
+        world.balance(0, Account::from(user(10))),
+        100 + 60 - 2 * FEE
+    );
 }

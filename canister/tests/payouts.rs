@@ -18,7 +18,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// A channel that owes 100 to each.
 fn concluded(world: &mut World) -> TestChannel {
     let channel = world.funded(1, [100, 100]);
-    world.conclude(channel.concluding(1, &[100, 100], &[100, 100])).unwrap();
+    world
+        .conclude(channel.concluding(1, &[100, 100], &[100, 100]))
+        .unwrap();
     channel
 }
 
@@ -30,7 +32,9 @@ fn assert_paid_once(world: &mut World, channel: &TestChannel) {
     assert_eq!(world.holdings(channel).unwrap().in_flight, [0]);
     assert_eq!(world.info().journal, 0);
     let events = world.events(channel);
-    let payouts = events.iter().filter(|record| matches!(record.event, Event::Withdrawn { .. }));
+    let payouts = events
+        .iter()
+        .filter(|record| matches!(record.event, Event::Withdrawn { .. }));
     assert_eq!(payouts.count(), 1);
 }
 
@@ -39,7 +43,10 @@ fn a_lost_answer_is_asked_for_again() {
     let mut world = World::new();
     let channel = concluded(&mut world);
     let ledger = world.ledgers[0];
-    world.ic.faults().add(Target::call().to(ledger).method("icrc1_transfer"), Fault::LoseReply);
+    world.ic.faults().add(
+        Target::call().to(ledger).method("icrc1_transfer"),
+        Fault::LoseReply,
+    );
     let request = channel.withdrawing(0, ALICE, user(10));
     let lost = world.withdraw(request.clone());
     let Err(WithdrawError::Pending { journal }) = lost else {
@@ -47,7 +54,10 @@ fn a_lost_answer_is_asked_for_again() {
     };
     assert_eq!(world.holdings(&channel).unwrap().in_flight, [100]);
     // Any later call finds out, also one that has nothing to pay then.
-    assert_eq!(world.withdraw(request), Err(WithdrawError::NothingToWithdraw));
+    assert_eq!(
+        world.withdraw(request),
+        Err(WithdrawError::NothingToWithdraw)
+    );
     assert_paid_once(&mut world, &channel);
     let _ = journal;
 }
@@ -60,7 +70,9 @@ fn a_lost_answer_is_asked_for_by_the_timer() {
     // The answer to the first attempt and to the two after it is lost.
     let lost = Target::call().to(ledger).method("icrc1_transfer").times(3);
     world.ic.faults().add(lost, Fault::LoseReply);
-    world.withdraw(channel.withdrawing(0, ALICE, user(10))).unwrap_err();
+    world
+        .withdraw(channel.withdrawing(0, ALICE, user(10)))
+        .unwrap_err();
     world.ic.advance(HOUR);
     assert_paid_once(&mut world, &channel);
 }
@@ -73,9 +85,15 @@ fn a_call_that_never_arrives_is_paid_later() {
         let ledger = world.ledgers[0];
         let lost = Target::call().to(ledger).method("icrc1_transfer").times(2);
         let message = "on purpose".to_owned();
-        world.ic.faults().add(lost, Fault::RejectBefore { code, message });
+        world
+            .ic
+            .faults()
+            .add(lost, Fault::RejectBefore { code, message });
         let unknown = world.withdraw(channel.withdrawing(0, ALICE, user(10)));
-        assert!(matches!(unknown, Err(WithdrawError::Pending { .. })), "{unknown:?}");
+        assert!(
+            matches!(unknown, Err(WithdrawError::Pending { .. })),
+            "{unknown:?}"
+        );
         assert_eq!(world.balance(0, Account::from(user(10))), 0);
         world.ic.advance(HOUR);
         assert_paid_once(&mut world, &channel);
@@ -110,7 +128,10 @@ fn a_stopped_ledger_is_waited_for() {
     world.ic.stop(world.ledgers[0]).unwrap();
     world.ic.run();
     let pending = world.withdraw(channel.withdrawing(0, ALICE, user(10)));
-    assert!(matches!(pending, Err(WithdrawError::Pending { .. })), "{pending:?}");
+    assert!(
+        matches!(pending, Err(WithdrawError::Pending { .. })),
+        "{pending:?}"
+    );
     world.ic.advance(2 * HOUR);
     world.ic.start(world.ledgers[0]).unwrap();
     world.ic.advance(2 * HOUR);
@@ -122,7 +143,9 @@ fn a_new_fee_is_learned_and_paid() {
     let mut world = World::new();
     let channel = concluded(&mut world);
     world.change_fee(0, 25);
-    let receipt = world.withdraw(channel.withdrawing(0, ALICE, user(10))).unwrap();
+    let receipt = world
+        .withdraw(channel.withdrawing(0, ALICE, user(10)))
+        .unwrap();
     assert_eq!((receipt.paid, receipt.fee), (75, 25));
     assert_eq!(world.balance(0, Account::from(user(10))), 75);
     assert_eq!(world.info().ledgers[0].fee, Some(25));
@@ -136,7 +159,13 @@ fn a_new_fee_is_learned_by_deposits_too() {
     let account = convert::account_to_candid(&channel.deposit_account(ALICE));
     world.transfer(0, user(0), account, 100);
     world.change_fee(0, 30);
-    assert_eq!(world.deposit(channel.by_account(0, ALICE)).unwrap().credited, 70);
+    assert_eq!(
+        world
+            .deposit(channel.by_account(0, ALICE))
+            .unwrap()
+            .credited,
+        70
+    );
     world.change_fee(0, 5);
     world.deposit_approved(&channel, 0, BOB, 100);
     assert_eq!(world.funds(&channel, 0), 170);
@@ -148,11 +177,20 @@ fn a_fee_change_after_a_lost_answer_settles_by_the_balance() {
     let mut world = World::new();
     let channel = concluded(&mut world);
     let ledger = world.ledgers[0];
-    world.ic.faults().add(Target::call().to(ledger).method("icrc1_transfer"), Fault::LoseReply);
-    world.withdraw(channel.withdrawing(0, ALICE, user(10))).unwrap_err();
+    world.ic.faults().add(
+        Target::call().to(ledger).method("icrc1_transfer"),
+        Fault::LoseReply,
+    );
+    world
+        .withdraw(channel.withdrawing(0, ALICE, user(10)))
+        .unwrap_err();
     world.change_fee(0, 25);
     world.ic.advance(HOUR);
-    assert_eq!(world.info().journal, 1, "a refusal proves nothing about the first attempt");
+    assert_eq!(
+        world.info().journal,
+        1,
+        "a refusal proves nothing about the first attempt"
+    );
     world.ic.advance(26 * HOUR);
     assert_paid_once(&mut world, &channel);
 }
@@ -224,11 +262,17 @@ fn a_lost_deposit_is_credited_once() {
         ..channel.by_approval(0, ALICE, 100)
     };
     let pending = world.deposit(once.clone());
-    assert!(matches!(pending, Err(DepositError::Pending { .. })), "{pending:?}");
+    assert!(
+        matches!(pending, Err(DepositError::Pending { .. })),
+        "{pending:?}"
+    );
     let again = world.deposit(once);
     assert_eq!(again, Err(DepositError::UnexpectedHolding { holding: 100 }));
     assert_eq!(world.funds(&channel, 0), 100);
-    assert_eq!(world.balance(0, Account::from(user(0))), WEALTH - 100 - 2 * FEE);
+    assert_eq!(
+        world.balance(0, Account::from(user(0))),
+        WEALTH - 100 - 2 * FEE
+    );
 }
 
 #[test]
@@ -236,7 +280,10 @@ fn a_lost_sweep_is_credited_once() {
     let mut world = World::new();
     let channel = world.channel(1);
     let ledger = world.ledgers[0];
-    let sweep = Target::call().from(world.adjudicator).to(ledger).method("icrc1_transfer");
+    let sweep = Target::call()
+        .from(world.adjudicator)
+        .to(ledger)
+        .method("icrc1_transfer");
     world.ic.faults().add(sweep, Fault::LoseReply);
     let account = convert::account_to_candid(&channel.deposit_account(ALICE));
     world.transfer(0, user(0), account, 100 + FEE);
@@ -289,8 +336,12 @@ fn a_trap_after_an_await_loses_nothing() {
         let mut world = World::new();
         let channel = concluded(&mut world);
         world.ic.faults().add(
-            Target::callback().from(world.adjudicator).method("icrc1_transfer"),
-            Fault::Trap { after_instructions: instructions },
+            Target::callback()
+                .from(world.adjudicator)
+                .method("icrc1_transfer"),
+            Fault::Trap {
+                after_instructions: instructions,
+            },
         );
         let request = channel.withdrawing(0, ALICE, user(10));
         let _ = world.try_call_as::<_, Result<WithdrawReceipt, WithdrawError>>(
@@ -313,8 +364,13 @@ fn a_trap_after_any_await_of_a_deposit_loses_nothing() {
         let account = convert::account_to_candid(&channel.deposit_account(ALICE));
         world.transfer(0, user(0), account, 100 + FEE);
         world.ic.faults().add(
-            Target::callback().from(world.adjudicator).to(world.ledgers[0]).nth(nth),
-            Fault::Trap { after_instructions: 1_000 },
+            Target::callback()
+                .from(world.adjudicator)
+                .to(world.ledgers[0])
+                .nth(nth),
+            Fault::Trap {
+                after_instructions: 1_000,
+            },
         );
         let trapped = world.try_call_as::<_, Result<DepositReceipt, DepositError>>(
             user(0),
@@ -324,7 +380,11 @@ fn a_trap_after_any_await_of_a_deposit_loses_nothing() {
         assert!(trapped.is_err(), "{trapped:?}");
         let _ = world.deposit(channel.by_account(0, ALICE));
         world.ic.advance(HOUR);
-        assert_eq!(world.holdings(&channel).unwrap().amounts, [[100, 0]], "await {nth}");
+        assert_eq!(
+            world.holdings(&channel).unwrap().amounts,
+            [[100, 0]],
+            "await {nth}"
+        );
         assert_eq!(world.funds(&channel, 0), 100);
     }
 }
@@ -371,7 +431,9 @@ fn a_slow_ledger_keeps_nobody_from_other_channels() {
     let mut world = World::new();
     let slow = concluded(&mut world);
     let other = world.funded(2, [50, 50]);
-    world.conclude(other.concluding(1, &[50, 50], &[50, 50])).unwrap();
+    world
+        .conclude(other.concluding(1, &[50, 50], &[50, 50]))
+        .unwrap();
     let ledger = world.ledgers[0];
     world.ic.faults().add(
         Target::call().to(ledger).method("icrc1_transfer"),
@@ -379,8 +441,13 @@ fn a_slow_ledger_keeps_nobody_from_other_channels() {
     );
     let waiting = world.submit("withdraw", slow.withdrawing(0, ALICE, user(10)));
     world.ic.run();
-    assert_eq!(world.withdraw(slow.withdrawing(0, BOB, user(11))), Err(WithdrawError::Busy));
-    world.withdraw(other.withdrawing(0, ALICE, user(12))).unwrap();
+    assert_eq!(
+        world.withdraw(slow.withdrawing(0, BOB, user(11))),
+        Err(WithdrawError::Busy)
+    );
+    world
+        .withdraw(other.withdrawing(0, ALICE, user(12)))
+        .unwrap();
     world.ic.advance(Duration::from_secs(101));
     let receipt: Result<WithdrawReceipt, WithdrawError> = world.answer(&waiting);
     receipt.unwrap();
@@ -393,8 +460,12 @@ fn money_given_away_to_the_funds_account_is_nobodys() {
     let channel = concluded(&mut world);
     let account = convert::account_to_candid(&channel.funds_account());
     world.transfer(0, user(3), account, 77);
-    world.withdraw(channel.withdrawing(0, ALICE, user(10))).unwrap();
-    world.withdraw(channel.withdrawing(0, BOB, user(11))).unwrap();
+    world
+        .withdraw(channel.withdrawing(0, ALICE, user(10)))
+        .unwrap();
+    world
+        .withdraw(channel.withdrawing(0, BOB, user(11)))
+        .unwrap();
     assert_eq!(world.balance(0, Account::from(user(10))), 100 - FEE);
     assert_eq!(world.balance(0, Account::from(user(11))), 100 - FEE);
     assert_eq!(world.funds(&channel, 0), 77);

@@ -46,7 +46,10 @@ fn params_that_break_a_rule_are_named() {
     let good = channel.params.encode();
     let mut refuse = |params: Vec<u8>, error: ParamsError| {
         let request = with_params(&world, params);
-        assert_eq!(world.deposit(request), Err(DepositError::InvalidParams(error)));
+        assert_eq!(
+            world.deposit(request),
+            Err(DepositError::InvalidParams(error))
+        );
     };
 
     // Alice twice: her deposit would count twice. The second key begins behind the first.
@@ -92,7 +95,10 @@ fn params_beyond_this_adjudicators_bounds_are_named() {
     let cases = [
         (make(assets.clone(), 59, me), bounds(59)),
         (make(assets.clone(), 86_401, me), bounds(86_401)),
-        (make(assets.clone(), 600, user(3)), ParamsError::WrongAdjudicator),
+        (
+            make(assets.clone(), 600, user(3)),
+            ParamsError::WrongAdjudicator,
+        ),
         (
             make(vec![assets[0], stranger], 600, me),
             ParamsError::LedgerNotServed { index: 1 },
@@ -108,9 +114,16 @@ fn params_beyond_this_adjudicators_bounds_are_named() {
     ];
     for (params, error) in cases {
         let request = with_params(&world, params.encode());
-        assert_eq!(world.deposit(request), Err(DepositError::InvalidParams(error)));
+        assert_eq!(
+            world.deposit(request),
+            Err(DepositError::InvalidParams(error))
+        );
     }
-    assert_eq!(world.info().channels, 0, "refused channels leave nothing behind");
+    assert_eq!(
+        world.info().channels,
+        0,
+        "refused channels leave nothing behind"
+    );
 }
 
 #[test]
@@ -120,7 +133,10 @@ fn bytes_that_are_no_params_are_refused() {
     for length in 0..good.len() {
         let request = with_params(&world, good[..length].to_vec());
         let refused = world.deposit(request);
-        assert!(matches!(refused, Err(DepositError::MalformedParams { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(DepositError::MalformedParams { .. })),
+            "{refused:?}"
+        );
     }
     let longer = with_params(&world, [good, vec![0]].concat());
     let refused = world.deposit(longer);
@@ -135,7 +151,13 @@ fn a_deposit_has_a_place_and_an_amount() {
     let mut world = World::with_ledgers(2);
     let channel = world.channel(1);
     let nobody = world.deposit(channel.by_approval(0, 2, 100));
-    assert_eq!(nobody, Err(DepositError::UnknownPart { part: 2, participants: 2 }));
+    assert_eq!(
+        nobody,
+        Err(DepositError::UnknownPart {
+            part: 2,
+            participants: 2
+        })
+    );
     let other = DepositRequest {
         asset: Asset::Icrc(world.ledgers[1]),
         ..channel.by_approval(0, ALICE, 100)
@@ -206,14 +228,32 @@ fn an_empty_deposit_account_is_not_swept() {
     let mut world = World::new();
     let channel = world.channel(1);
     let refused = world.deposit(channel.by_account(0, ALICE));
-    assert_eq!(refused, Err(DepositError::BelowFee { balance: 0, fee: FEE }));
+    assert_eq!(
+        refused,
+        Err(DepositError::BelowFee {
+            balance: 0,
+            fee: FEE
+        })
+    );
     let account = convert::account_to_candid(&channel.deposit_account(ALICE));
     world.transfer(0, user(0), account, FEE);
     let refused = world.deposit(channel.by_account(0, ALICE));
-    assert_eq!(refused, Err(DepositError::BelowFee { balance: FEE, fee: FEE }));
+    assert_eq!(
+        refused,
+        Err(DepositError::BelowFee {
+            balance: FEE,
+            fee: FEE
+        })
+    );
     // Nothing is lost: a little more, and all of it counts.
     world.transfer(0, user(0), account, 1);
-    assert_eq!(world.deposit(channel.by_account(0, ALICE)).unwrap().credited, 1);
+    assert_eq!(
+        world
+            .deposit(channel.by_account(0, ALICE))
+            .unwrap()
+            .credited,
+        1
+    );
 }
 
 #[test]
@@ -241,19 +281,31 @@ fn a_deposit_account_is_told_for_what_can_exist() {
         assert_eq!(told, Err(error));
     };
     refuse(
-        DepositAccountRequest { channel: ByteBuf::from([0; 31]), ..good.clone() },
+        DepositAccountRequest {
+            channel: ByteBuf::from([0; 31]),
+            ..good.clone()
+        },
         DepositAccountError::MalformedChannel { length: 31 },
     );
     refuse(
-        DepositAccountRequest { part: 16, ..good.clone() },
+        DepositAccountRequest {
+            part: 16,
+            ..good.clone()
+        },
         DepositAccountError::UnknownPart { part: 16 },
     );
     refuse(
-        DepositAccountRequest { asset: Asset::Icrc(user(3)), ..good.clone() },
+        DepositAccountRequest {
+            asset: Asset::Icrc(user(3)),
+            ..good.clone()
+        },
         DepositAccountError::LedgerNotServed,
     );
     refuse(
-        DepositAccountRequest { share: u128::MAX, ..good },
+        DepositAccountRequest {
+            share: u128::MAX,
+            ..good
+        },
         DepositAccountError::AmountOverflow,
     );
 }
@@ -263,10 +315,16 @@ fn a_claim_needs_a_channel_with_money() {
     let mut world = World::new();
     let channel = world.channel(1);
     let unknown = Err(DisputeError::UnknownChannel);
-    assert_eq!(world.dispute(channel.disputing(0, &[1, 1], &[1, 1])), unknown);
+    assert_eq!(
+        world.dispute(channel.disputing(0, &[1, 1], &[1, 1])),
+        unknown
+    );
     assert_eq!(world.dispute(channel.refund_claim(ALICE)), unknown);
     let refused = world.conclude(channel.concluding_elapsed());
-    assert_eq!(refused, Err(ConcludeError::Refused(DisputeError::UnknownChannel)));
+    assert_eq!(
+        refused,
+        Err(ConcludeError::Refused(DisputeError::UnknownChannel))
+    );
     let refused = world.withdraw(channel.withdrawing(0, ALICE, user(10)));
     assert_eq!(refused, Err(WithdrawError::UnknownChannel));
 }
@@ -290,16 +348,28 @@ fn a_claim_needs_every_signature() {
     }
     let mut one = signed[..first_signature + 64].to_vec();
     one[first_signature - 1] = 1;
-    refuse(one, DisputeError::SignatureCount { expected: 2, found: 1 });
+    refuse(
+        one,
+        DisputeError::SignatureCount {
+            expected: 2,
+            found: 1,
+        },
+    );
     refuse(
         signed[..signed.len() - 1].to_vec(),
         DisputeError::Malformed {
-            reason: format!("the bytes end at offset {}, where more are needed", signed.len() - 1),
+            reason: format!(
+                "the bytes end at offset {}, where more are needed",
+                signed.len() - 1
+            ),
         },
     );
 
     let three = world.channel_of(1, 3, 1);
-    let of_three = TestChannel { params: channel.params.clone(), keys: three.keys };
+    let of_three = TestChannel {
+        params: channel.params.clone(),
+        keys: three.keys,
+    };
     let state = State::new(
         channel.id(),
         Version::new(1),
@@ -359,7 +429,12 @@ fn a_state_beyond_the_deposits_is_refused() {
     let mut world = World::new();
     let channel = world.funded(1, [242, 100]);
     let refused = world.dispute(channel.disputing(1, &[0, 436], &[242, 194]));
-    let short = DisputeError::InsufficientFunding { asset: 0, part: 1, held: 100, needed: 194 };
+    let short = DisputeError::InsufficientFunding {
+        asset: 0,
+        part: 1,
+        held: 100,
+        needed: 194,
+    };
     assert_eq!(refused, Err(short.clone()));
     let refused = world.conclude(channel.concluding(1, &[0, 436], &[242, 194]));
     assert_eq!(refused, Err(ConcludeError::Refused(short)));
@@ -413,8 +488,12 @@ fn a_withdrawal_goes_where_it_was_signed_for() {
         world.deposit_approved(&channel, asset, part, 100);
     }
     let other = world.funded(2, [100, 100]);
-    world.conclude(channel.concluding(1, &[100; 4], &[100; 4])).unwrap();
-    world.conclude(other.concluding(1, &[100; 2], &[100; 2])).unwrap();
+    world
+        .conclude(channel.concluding(1, &[100; 4], &[100; 4]))
+        .unwrap();
+    world
+        .conclude(other.concluding(1, &[100; 2], &[100; 2]))
+        .unwrap();
     let good = channel.withdrawing(0, ALICE, user(10));
 
     let wrong = Err(WithdrawError::WrongSignature);
@@ -444,40 +523,71 @@ fn a_withdrawal_goes_where_it_was_signed_for() {
 fn a_withdrawal_has_its_form() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    world.conclude(channel.concluding(1, &[100; 2], &[100; 2])).unwrap();
+    world
+        .conclude(channel.concluding(1, &[100; 2], &[100; 2]))
+        .unwrap();
     let good = channel.withdrawing(0, ALICE, user(10));
     let mut short_signature = good.clone();
     short_signature.signature = ByteBuf::from([0; 63]);
     let reason = "a signature has 64 bytes, not 63".to_owned();
-    assert_eq!(world.withdraw(short_signature), Err(WithdrawError::Malformed { reason }));
+    assert_eq!(
+        world.withdraw(short_signature),
+        Err(WithdrawError::Malformed { reason })
+    );
     let mut nobody = good.clone();
     nobody.part = 2;
-    let error = WithdrawError::UnknownPart { part: 2, participants: 2 };
+    let error = WithdrawError::UnknownPart {
+        part: 2,
+        participants: 2,
+    };
     assert_eq!(world.withdraw(nobody), Err(error));
     let mut unknown_asset = good;
     unknown_asset.asset = Asset::Icrc(user(1));
-    assert_eq!(world.withdraw(unknown_asset), Err(WithdrawError::UnknownAsset));
+    assert_eq!(
+        world.withdraw(unknown_asset),
+        Err(WithdrawError::UnknownAsset)
+    );
     let to_itself = channel.withdrawing(0, ALICE, world.adjudicator);
-    assert_eq!(world.withdraw(to_itself), Err(WithdrawError::ReceiverIsAdjudicator));
+    assert_eq!(
+        world.withdraw(to_itself),
+        Err(WithdrawError::ReceiverIsAdjudicator)
+    );
 }
 
 #[test]
 fn a_remainder_not_above_the_fee_is_kept_and_named() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    world.conclude(channel.concluding(1, &[FEE, 200 - FEE], &[100, 100])).unwrap();
+    world
+        .conclude(channel.concluding(1, &[FEE, 200 - FEE], &[100, 100]))
+        .unwrap();
     let refused = world.withdraw(channel.withdrawing(0, ALICE, user(10)));
-    assert_eq!(refused, Err(WithdrawError::BelowFee { remainder: FEE, fee: FEE }));
-    assert_eq!(world.holdings(&channel).unwrap().amounts, [[FEE, 200 - FEE]]);
+    assert_eq!(
+        refused,
+        Err(WithdrawError::BelowFee {
+            remainder: FEE,
+            fee: FEE
+        })
+    );
+    assert_eq!(
+        world.holdings(&channel).unwrap().amounts,
+        [[FEE, 200 - FEE]]
+    );
 }
 
 #[test]
 fn questions_have_their_form() {
     let mut world = World::new();
-    let request = ChannelRequest { channel: ByteBuf::from([0; 33]) };
+    let request = ChannelRequest {
+        channel: ByteBuf::from([0; 33]),
+    };
     let answer: Result<HoldingsAnswer, QueryError> = world.ask("query_holdings", request);
     assert_eq!(answer, Err(QueryError::MalformedChannel { length: 33 }));
-    let request = EventsRequest { channel: Some(ByteBuf::new()), start: 0, length: 1 };
+    let request = EventsRequest {
+        channel: Some(ByteBuf::new()),
+        start: 0,
+        length: 1,
+    };
     let answer: Result<EventsPage, EventsError> = world.ask("query_events", request);
     assert_eq!(answer, Err(EventsError::MalformedChannel { length: 0 }));
 }
@@ -496,13 +606,22 @@ fn amounts_beyond_128_bits_never_wrap() {
 fn requests_are_bounded_before_they_are_decoded() {
     let mut world = World::new();
     let huge = vec![0; 20_000];
-    let refused = world.ic.update(user(0), world.adjudicator, "dispute", huge.clone());
+    let refused = world
+        .ic
+        .update(user(0), world.adjudicator, "dispute", huge.clone());
     assert!(refused.is_err(), "refused by inspect_message");
-    let refused = world.ic.query(user(0), world.adjudicator, "query_events", huge);
+    let refused = world
+        .ic
+        .query(user(0), world.adjudicator, "query_events", huge);
     let message = refused.unwrap_err().message;
-    assert!(message.contains("the request has 20000 bytes, at most 16384 are decoded"), "{message}");
+    assert!(
+        message.contains("the request has 20000 bytes, at most 16384 are decoded"),
+        "{message}"
+    );
     let garbage = b"DIDL\x01\x6c\xff\xff\xff\xff\x0f".to_vec();
-    let refused = world.ic.query(user(0), world.adjudicator, "query_events", garbage);
+    let refused = world
+        .ic
+        .query(user(0), world.adjudicator, "query_events", garbage);
     let message = refused.unwrap_err().message;
     assert!(message.contains("the request does not decode"), "{message}");
 }
@@ -517,16 +636,31 @@ fn a_set_up_that_makes_no_sense_is_refused_at_install() {
         min_challenge_duration_s: 60,
         max_challenge_duration_s: 600,
     };
-    let refused = world.ic.install(id, &wasm, candid::encode_one(args).unwrap());
+    let refused = world
+        .ic
+        .install(id, &wasm, candid::encode_one(args).unwrap());
     let message = refused.unwrap_err().message;
-    assert!(message.contains("init argument: name 1 to 64 ledgers, not 0"), "{message}");
+    assert!(
+        message.contains("init argument: name 1 to 64 ledgers, not 0"),
+        "{message}"
+    );
     let narrower = perun_canister_api::UpgradeArgs {
         min_challenge_duration_s: Some(61),
         ..Default::default()
     };
-    let message = world.upgrade_adjudicator(Some(narrower)).unwrap_err().message;
-    assert!(message.contains("upgrade argument: an upgrade may only shorten"), "{message}");
-    assert_eq!(world.info().min_challenge_duration_s, 60, "everything is as it was");
+    let message = world
+        .upgrade_adjudicator(Some(narrower))
+        .unwrap_err()
+        .message;
+    assert!(
+        message.contains("upgrade argument: an upgrade may only shorten"),
+        "{message}"
+    );
+    assert_eq!(
+        world.info().min_challenge_duration_s,
+        60,
+        "everything is as it was"
+    );
 }
 
 #[test]

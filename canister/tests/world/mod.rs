@@ -136,7 +136,9 @@ impl World {
     /// Sends a message and runs nothing yet.
     pub fn submit(&mut self, method: &str, argument: impl CandidType) -> MessageId {
         let bytes = candid::encode_one(argument).unwrap();
-        let id = self.ic.submit_anew(user(0), self.adjudicator, method, bytes);
+        let id = self
+            .ic
+            .submit_anew(user(0), self.adjudicator, method, bytes);
         id.unwrap()
     }
 
@@ -168,7 +170,9 @@ impl World {
     }
 
     pub fn info(&mut self) -> Info {
-        let reply = self.ic.query(user(0), self.adjudicator, "info", no_arguments());
+        let reply = self
+            .ic
+            .query(user(0), self.adjudicator, "info", no_arguments());
         candid::decode_one(&reply.unwrap()).unwrap()
     }
 
