@@ -4,6 +4,10 @@
 //! would count there. Calibrated against one ECDSA verification over secp256k1 (crate `k256`,
 //! opt-level 3), which counts 4.13 million there.
 //!
+//! The engine charges one more for each basic block it enters (see [`crate::module`]). Whoever comes
+//! there by a jump or a call pays one less for it, so only blocks that are walked into cost one too
+//! many.
+//!
 //! Not modelled: the replica's charge for stable memory pages touched. Two weights do not fit the
 //! engine's table of bytes and are cut to 255: growing memory or tables (300) and dropping segments
 //! (300).
@@ -30,16 +34,18 @@ pub(crate) fn operators() -> OperatorCost {
         drop: 1,
         unreachable: 1,
         return_: 1,
-        if_: 2,
-        br: 2,
-        br_if: 2,
-        br_table: 2,
+        // Weigh 2 each, and lead into a basic block.
+        if_: 1,
+        br: 1,
+        br_if: 1,
+        br_table: 1,
         global_get: 2,
         global_set: 2,
-        call: 5,
-        call_indirect: 10,
-        return_call: 3,
-        return_call_indirect: 10,
+        // Weigh 5, 10, 3 and 10, and lead into a function.
+        call: 4,
+        call_indirect: 9,
+        return_call: 2,
+        return_call_indirect: 9,
         memory_size: 20,
         ref_func: 130,
         table_get: 5,

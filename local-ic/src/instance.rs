@@ -16,63 +16,17 @@
 //! As on the Internet Computer, changes to tables and dropped segments are not kept apart from a
 //! message: they are no part of a canister's state.
 
-use crate::cost;
 use crate::ic0::{self, Context, Effects, Host, Input, Trap};
 use crate::module::{self, Module};
 use crate::stable_memory::{StableChanges, StableMemory, WASM_PAGE};
 use std::sync::Arc;
-use wasmi::{
-    CompilationMode, Engine, Func, Global, Linker, Memory, Nullable, Ref, Store,
-    StoreLimitsBuilder, Table, Val,
-};
+use wasmi::{Func, Global, Memory, Nullable, Ref, Store, StoreLimitsBuilder, Table, Val};
 
 /// The unit in which changes of the heap are found and copied, in bytes.
 const PAGE: usize = 4_096;
 
-/// The deepest recursion in a canister. The Internet Computer bounds the stack in bytes instead.
-const MAX_RECURSION: usize = 25_000;
-
-/// The most the canister's operand stacks may take, in bytes.
-const MAX_STACK: usize = 8 * 1024 * 1024;
-
 /// The most entries a table may have.
 const MAX_TABLE: usize = 1_000_000;
-
-/// The engine and the system interface, shared by all canisters of a replica.
-pub(crate) struct Runtime {
-    engine: Engine,
-    linker: Linker<Host>,
-    max_heap_bytes: usize,
-}
-
-impl Runtime {
-    /// A runtime whose canisters have at most `max_heap_bytes` of heap each.
-    pub(crate) fn new(max_heap_bytes: usize) -> Self {
-        let mut config = wasmi::Config::default();
-        config
-            .consume_fuel(true)
-            .operator_cost(cost::operators())
-            .fuel_cost(cost::DYNAMIC)
-            // Validation of everything at once keeps installs deterministic; most functions of a
-            // canister are never called, so they are translated only when they are.
-            .compilation_mode(CompilationMode::LazyTranslation)
-            .wasm_multi_memory(false)
-            .set_max_recursion_depth(MAX_RECURSION)
-            .set_max_stack_height(MAX_STACK);
-        let engine = Engine::new(&config);
-        let mut linker = Linker::new(&engine);
-        ic0::link(&mut linker).expect("the table names every import once");
-        Self {
-            engine,
-            linker,
-            max_heap_bytes,
-        }
-    }
-
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-}
 
 /// Where an execution begins.
 #[derive(Clone, Copy, Debug)]
@@ -100,8 +54,8 @@ pub(crate) struct Changes {
 
 /// A module with its memories.
 pub(crate) struct Instance {
-    runtime: Arc<Runtime>,
     module: Arc<Module>,
+    max_heap_bytes: usize,
     live: Live,
     /// The heap as of the last commit.
     shadow: Vec<u8>,
@@ -125,21 +79,21 @@ impl Instance {
     ///
     /// A sentence about what does not fit, and the stable memory back.
     pub(crate) fn new(
-        runtime: Arc<Runtime>,
         module: Arc<Module>,
         stable: StableMemory,
+        max_heap_bytes: usize,
     ) -> Result<Self, (String, StableMemory)> {
         let host = Host {
             stable,
             ..Host::default()
         };
-        let live =
-            Live::new(&runtime, &module, host).map_err(|(message, host)| (message, host.stable))?;
+        let live = Live::new(&module, host, max_heap_bytes)
+            .map_err(|(message, host)| (message, host.stable))?;
         let shadow = live.heap().to_vec();
         let shadow_globals = live.globals();
         Ok(Self {
-            runtime,
             module,
+            max_heap_bytes,
             live,
             shadow,
             shadow_globals,
@@ -278,7 +232,7 @@ impl Instance {
     /// it allowed before, the heap stays large and its new part is zeroed.
     fn renew(&mut self) {
         let host = std::mem::take(self.live.store.data_mut());
-        match Live::new(&self.runtime, &self.module, host) {
+        match Live::new(&self.module, host, self.max_heap_bytes) {
             Ok(mut live) => {
                 live.grow_to(self.shadow.len());
                 self.live = live;
@@ -292,12 +246,13 @@ impl Instance {
 }
 
 impl Live {
-    fn new(runtime: &Runtime, module: &Module, host: Host) -> Result<Self, (String, Host)> {
+    fn new(module: &Module, host: Host, max_heap_bytes: usize) -> Result<Self, (String, Host)> {
+        let runtime = &module.runtime;
         let mut store = Store::new(&runtime.engine, host);
         let host = store.data_mut();
         host.memory = None;
         host.limits = StoreLimitsBuilder::new()
-            .memory_size(runtime.max_heap_bytes)
+            .memory_size(max_heap_bytes)
             .table_elements(MAX_TABLE)
             .build();
         store.limiter(|host| &mut host.limits);

@@ -43,6 +43,7 @@ mod module;
 mod network;
 mod reject;
 mod replica;
+mod runtime;
 mod server;
 mod stable_memory;
 mod state_tree;

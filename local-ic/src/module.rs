@@ -6,18 +6,19 @@
 //!
 //! A Rust canister exports neither its table nor its stack pointer, and a start section would run
 //! before the memory can be watched. So the module is rewritten before it is compiled: memory 0,
-//! table 0 and every mutable number-typed global are exported under names no canister uses, and the
-//! start section becomes an export.
+//! table 0 and every mutable number-typed global are exported under names no canister uses, the
+//! start section becomes an export, and the code is made countable (see `metering`).
 //!
 //! Invariant: a [`Module`] imports only functions of [`crate::ic0`], and each of its entry points
 //! takes and returns nothing.
 
+mod metering;
 mod rewrite;
 
 use crate::ic0;
-use rewrite::{Parts, rewrite};
-use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use crate::runtime::Runtime;
+use rewrite::rewrite;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 use wasmi::ExternType;
@@ -26,9 +27,6 @@ pub(crate) use rewrite::{MEMORY, START, TABLE, global_export};
 
 /// The most a module may have when unpacked, in bytes, as on the Internet Computer.
 const MAX_MODULE_BYTES: u64 = 100 * 1024 * 1024;
-
-/// How many compiled modules are kept for the next install of the same bytes.
-const CACHED_MODULES: usize = 64;
 
 /// What kind of method an export is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -98,6 +96,7 @@ impl Hook {
 
 /// A module ready to be instantiated.
 pub(crate) struct Module {
+    pub(crate) runtime: Arc<Runtime>,
     /// SHA-256 of the bytes as they were handed in, packed or not.
     pub(crate) hash: [u8; 32],
     /// Length of these bytes.
@@ -136,30 +135,17 @@ pub(crate) fn method_export(kind: MethodKind, name: &str) -> String {
     format!("{}{name}", kind.prefix())
 }
 
-/// Compiles modules, and remembers them by hash.
-pub(crate) struct Compiler {
-    engine: wasmi::Engine,
-    cache: HashMap<[u8; 32], Arc<Module>>,
-}
-
-impl Compiler {
-    pub(crate) fn new(engine: wasmi::Engine) -> Self {
-        Self {
-            engine,
-            cache: HashMap::new(),
-        }
-    }
-
-    /// Unpacks, checks and compiles `bytes`.
+impl Module {
+    /// Unpacks, checks and compiles `bytes`, whose SHA-256 is `hash`.
     ///
     /// # Errors
     ///
     /// A sentence that names what is wrong with the module.
-    pub(crate) fn compile(&mut self, bytes: &[u8]) -> Result<Arc<Module>, String> {
-        let hash: [u8; 32] = Sha256::digest(bytes).into();
-        if let Some(module) = self.cache.get(&hash) {
-            return Ok(module.clone());
-        }
+    pub(crate) fn compile(
+        runtime: Arc<Runtime>,
+        hash: [u8; 32],
+        bytes: &[u8],
+    ) -> Result<Self, String> {
         let unpacked;
         let wasm = if bytes.starts_with(&[0x1f, 0x8b]) {
             unpacked = gunzip(bytes)?;
@@ -168,63 +154,14 @@ impl Compiler {
             bytes
         };
         let parts = rewrite(wasm)?;
-        let module = Arc::new(self.check(hash, bytes.len(), parts)?);
-        if self.cache.len() >= CACHED_MODULES {
-            self.cache.clear();
-        }
-        self.cache.insert(hash, module.clone());
-        Ok(module)
-    }
-
-    fn check(&self, hash: [u8; 32], size: usize, parts: Parts) -> Result<Module, String> {
-        let compiled = wasmi::Module::new(&self.engine, &parts.wasm)
+        let compiled = wasmi::Module::new(&runtime.engine, &parts.wasm)
             .map_err(|error| format!("validation failed: {error}"))?;
-        for import in compiled.imports() {
-            if import.module() != "ic0" || !ic0::is_known(import.name()) {
-                return Err(format!(
-                    "the import `{}.{}` does not exist here",
-                    import.module(),
-                    import.name()
-                ));
-            }
-            if !matches!(import.ty(), ExternType::Func(_)) {
-                return Err(format!(
-                    "the import `ic0.{}` is not a function",
-                    import.name()
-                ));
-            }
-        }
-        let mut methods = BTreeMap::new();
-        let mut hooks = Vec::new();
-        for name in parts
-            .exports
-            .iter()
-            .filter(|name| name.starts_with("canister_"))
-        {
-            match compiled.get_export(name) {
-                Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => {
-                }
-                _ => {
-                    return Err(format!(
-                        "the export `{name}` must be a function without parameters and results"
-                    ));
-                }
-            }
-            if let Some(hook) = Hook::ALL.into_iter().find(|hook| hook.export() == name) {
-                hooks.push(hook);
-            } else if let Some((kind, method)) = method_name(name) {
-                if methods.insert(method.to_owned(), kind).is_some() {
-                    return Err(format!("the method `{method}` is exported twice"));
-                }
-            } else {
-                return Err(format!(
-                    "the export `{name}` has the reserved prefix `canister_` but no meaning"
-                ));
-            }
-        }
-        Ok(Module {
+        check_imports(&compiled)?;
+        let (methods, hooks) = entry_points(&compiled, &parts.exports)?;
+        Ok(Self {
+            runtime,
             hash,
-            size,
+            size: bytes.len(),
             compiled,
             metadata: parts.metadata,
             globals: parts.mutable_globals,
@@ -233,6 +170,48 @@ impl Compiler {
             hooks,
         })
     }
+}
+
+fn check_imports(compiled: &wasmi::Module) -> Result<(), String> {
+    for import in compiled.imports() {
+        let (module, name) = (import.module(), import.name());
+        if module != "ic0" || !ic0::is_known(name) {
+            return Err(format!("the import `{module}.{name}` does not exist here"));
+        }
+        if !matches!(import.ty(), ExternType::Func(_)) {
+            return Err(format!("the import `ic0.{name}` is not a function"));
+        }
+    }
+    Ok(())
+}
+
+type EntryPoints = (BTreeMap<String, MethodKind>, Vec<Hook>);
+
+fn entry_points(compiled: &wasmi::Module, exports: &[String]) -> Result<EntryPoints, String> {
+    let mut methods = BTreeMap::new();
+    let mut hooks = Vec::new();
+    for name in exports.iter().filter(|name| name.starts_with("canister_")) {
+        match compiled.get_export(name) {
+            Some(ExternType::Func(ty)) if ty.params().is_empty() && ty.results().is_empty() => {}
+            _ => {
+                return Err(format!(
+                    "the export `{name}` must be a function without parameters and results"
+                ));
+            }
+        }
+        if let Some(hook) = Hook::ALL.into_iter().find(|hook| hook.export() == name) {
+            hooks.push(hook);
+        } else if let Some((kind, method)) = method_name(name) {
+            if methods.insert(method.to_owned(), kind).is_some() {
+                return Err(format!("the method `{method}` is exported twice"));
+            }
+        } else {
+            return Err(format!(
+                "the export `{name}` has the reserved prefix `canister_` but no meaning"
+            ));
+        }
+    }
+    Ok((methods, hooks))
 }
 
 /// Splits an export at its first space only: method names may contain more of them.

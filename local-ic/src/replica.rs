@@ -33,8 +33,7 @@ use crate::canister::{Canister, CanisterInfo, Status};
 use crate::certificate::SubnetKeys;
 use crate::faults::{Faults, RuleId};
 use crate::ic0::Facts;
-use crate::instance::Runtime;
-use crate::module::{Compiler, MethodKind};
+use crate::module::MethodKind;
 use crate::reject::{ErrorCode, Reject};
 use candid::Principal;
 use ingress::History;
@@ -142,8 +141,6 @@ struct Held {
 pub struct Replica {
     config: Config,
     time_ns: u64,
-    runtime: Arc<Runtime>,
-    compiler: Compiler,
     canisters: BTreeMap<Principal, Canister>,
     queue: VecDeque<Task>,
     held: Vec<Held>,
@@ -166,12 +163,9 @@ pub struct Replica {
 impl Replica {
     /// A replica without canisters. Its keys follow from the seed.
     pub fn new(config: Config) -> Self {
-        let runtime = Arc::new(Runtime::new(config.max_heap_bytes));
         let keys = Arc::new(SubnetKeys::from_seed(&config.seed.to_be_bytes()));
         Self {
             time_ns: config.time_ns,
-            compiler: Compiler::new(runtime.engine().clone()),
-            runtime,
             canisters: BTreeMap::new(),
             queue: VecDeque::new(),
             held: Vec::new(),

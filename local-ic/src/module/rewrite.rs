@@ -1,11 +1,13 @@
 //! Copies a module section by section, with more exports and without a start section.
 //!
-//! Only the export section is built anew; everything else that executes is copied as it is.
-//! Custom sections are dropped after the published ones have been read.
+//! The export section is built anew, the code is made countable by [`super::metering`], everything
+//! else that executes is copied as it is. Custom sections are dropped after the published ones have
+//! been read.
 
+use super::metering::meter;
 use super::{MAX_MODULE_BYTES, Metadata};
 use wasm_encoder::{ExportKind, ExportSection, RawSection};
-use wasmparser::{ExternalKind, Parser, Payload, TypeRef, ValType};
+use wasmparser::{ExternalKind, Parser, Payload, TypeRef, ValType, WasmFeatures};
 
 /// The export name of memory 0.
 pub(crate) const MEMORY: &str = "local-ic memory";
@@ -46,6 +48,7 @@ pub(super) fn rewrite(wasm: &[u8]) -> Result<Parts, String> {
         return Err(format!("larger than {MAX_MODULE_BYTES} bytes"));
     }
     let found = read(wasm)?;
+    let code = meter(wasm, features()).map_err(malformed)?;
     let mut module = wasm_encoder::Module::new();
     let mut exports_written = false;
     for payload in Parser::new(0).parse_all(wasm) {
@@ -56,13 +59,16 @@ pub(super) fn rewrite(wasm: &[u8]) -> Result<Parts, String> {
         const CUSTOM: u8 = 0;
         const EXPORT: u8 = 7;
         const START_SECTION: u8 = 8;
+        const CODE: u8 = 10;
         // Code (10), data (11) and data count (12) and elements (9) follow the exports.
         let follows_exports = (START_SECTION..=12).contains(&id);
         if (id == EXPORT || follows_exports) && !exports_written {
             module.section(&export_section(&found));
             exports_written = true;
         }
-        if !matches!(id, CUSTOM | EXPORT | START_SECTION) {
+        if id == CODE {
+            module.section(&code);
+        } else if !matches!(id, CUSTOM | EXPORT | START_SECTION) {
             let data = wasm.get(range).ok_or("a section reaches beyond the end")?;
             module.section(&RawSection { id, data });
         }
@@ -159,6 +165,20 @@ fn read(wasm: &[u8]) -> Result<Found, String> {
         }
     }
     Ok(found)
+}
+
+/// What a module may use: the engine's own set. Vectors and 64-bit memories are not in it.
+fn features() -> WasmFeatures {
+    WasmFeatures::MUTABLE_GLOBAL
+        | WasmFeatures::MULTI_VALUE
+        | WasmFeatures::SATURATING_FLOAT_TO_INT
+        | WasmFeatures::SIGN_EXTENSION
+        | WasmFeatures::BULK_MEMORY
+        | WasmFeatures::REFERENCE_TYPES
+        | WasmFeatures::GC_TYPES
+        | WasmFeatures::TAIL_CALL
+        | WasmFeatures::EXTENDED_CONST
+        | WasmFeatures::FLOATS
 }
 
 fn export_section(found: &Found) -> ExportSection {

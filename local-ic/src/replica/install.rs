@@ -15,6 +15,7 @@ use crate::ic0::{Context, Effects};
 use crate::instance::{Entry, Finished, Instance};
 use crate::module::{Hook, Module};
 use crate::reject::{ErrorCode, Reject};
+use crate::runtime;
 use crate::stable_memory::StableMemory;
 use candid::Principal;
 use std::sync::Arc;
@@ -165,10 +166,8 @@ impl Replica {
             .unwrap_or(Principal::anonymous())
     }
 
-    fn compile(&mut self, id: Principal, wasm: &[u8]) -> Result<Arc<Module>, Reject> {
-        self.compiler
-            .compile(wasm)
-            .map_err(|problem| invalid(id, &problem))
+    fn compile(&self, id: Principal, wasm: &[u8]) -> Result<Arc<Module>, Reject> {
+        runtime::compile(wasm).map_err(|problem| invalid(id, &problem))
     }
 
     fn upgrade_code(
@@ -258,7 +257,7 @@ impl Replica {
         // A new module starts with its timer off.
         input.timer_ns = 0;
         let (module, hook) = (setup.module, setup.hook);
-        let mut instance = Instance::new(self.runtime.clone(), module.clone(), setup.stable)
+        let mut instance = Instance::new(module.clone(), setup.stable, self.config.max_heap_bytes)
             .map_err(|(problem, stable)| (invalid(id, &problem), stable))?;
         let mut left = limit.saturating_sub(setup.instructions_used);
         let mut effects = Effects::of(&input);
