@@ -38,17 +38,7 @@ pub enum BalancesError {
 impl Balances {
     /// A table of `parts` columns from its amounts, asset after asset.
     pub fn new(parts: usize, amounts: Vec<Amount>) -> Result<Self, BalancesError> {
-        let assets = amounts.len().checked_div(parts).unwrap_or(0);
-        let is_table = assets * parts == amounts.len();
-        if !is_table
-            || !(MIN_PARTICIPANTS..=MAX_PARTICIPANTS).contains(&parts)
-            || !(1..=MAX_ASSETS).contains(&assets)
-        {
-            return Err(BalancesError::WrongShape {
-                parts,
-                amounts: amounts.len(),
-            });
-        }
+        check_shape(parts, amounts.len())?;
         for (asset, row) in amounts.chunks_exact(parts).enumerate() {
             if Amount::checked_sum(row.iter().copied()).is_none() {
                 return Err(BalancesError::SumOverflow {
@@ -64,7 +54,10 @@ impl Balances {
 
     /// A table of zeros; the shape must be one of [`Balances::new`]'s.
     pub fn zero(assets: usize, parts: usize) -> Result<Self, BalancesError> {
-        Self::new(parts, vec![Amount::ZERO; assets.saturating_mul(parts)])
+        let count = assets.saturating_mul(parts);
+        // Before anything is allocated: the numbers may be anybody's.
+        check_shape(parts, count)?;
+        Self::new(parts, vec![Amount::ZERO; count])
     }
 
     /// How many assets, `1..=`[`MAX_ASSETS`].
@@ -141,6 +134,18 @@ impl Balances {
     }
 }
 
+fn check_shape(parts: usize, amounts: usize) -> Result<(), BalancesError> {
+    let assets = amounts.checked_div(parts).unwrap_or(0);
+    let is_table = assets * parts == amounts;
+    if is_table
+        && (MIN_PARTICIPANTS..=MAX_PARTICIPANTS).contains(&parts)
+        && (1..=MAX_ASSETS).contains(&assets)
+    {
+        return Ok(());
+    }
+    Err(BalancesError::WrongShape { parts, amounts })
+}
+
 impl fmt::Display for BalancesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -192,6 +197,15 @@ mod tests {
                 amounts: count,
             };
             assert_eq!(refused, Err(error));
+        }
+    }
+
+    #[test]
+    fn an_absurd_shape_is_refused_before_it_is_allocated() {
+        for (assets, parts) in [(usize::MAX, 2), (usize::MAX, usize::MAX), (8, usize::MAX)] {
+            let amounts = assets.saturating_mul(parts);
+            let error = BalancesError::WrongShape { parts, amounts };
+            assert_eq!(Balances::zero(assets, parts), Err(error));
         }
     }
 

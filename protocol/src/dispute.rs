@@ -7,8 +7,9 @@
 //!   +------- a final state --------------------+
 //! ```
 //!
-//! Invariants: the rank of what is registered never falls, and the timeout that the first
-//! registration sets is never made earlier nor extended by a refutation.
+//! Invariants: the rank of what is registered never falls. The timeout that the first registration
+//! sets is neither extended nor made earlier by a refutation, except that a final state ends the
+//! window at once: nothing can be newer.
 //!
 //! The adjudicator decides by these rules; whoever watches it predicts its decisions by the same.
 
@@ -19,7 +20,7 @@ use crate::{
     Timestamp, Version,
 };
 
-/// What somebody hands in: either may be hindered only by a claim of higher [`Rank`].
+/// What somebody hands in. Once registered, only a claim of higher [`Rank`] takes its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Claim {
     /// "No state was ever signed by all": everybody gets the deposits back.
@@ -74,7 +75,8 @@ pub enum DisputeError {
         /// What was handed in.
         submitted: Rank,
     },
-    /// The deposits do not cover the state, and it is not version 0.
+    /// The deposits do not cover the state, and it is not version 0. The first place that is short
+    /// is named.
     InsufficientFunding(InsufficientFunding),
     /// The state locks amounts for other channels, which is not supported yet.
     LockedUnsupported,
@@ -107,6 +109,10 @@ impl Rank {
 ///
 /// The first registration sets the timeout to `now` + `duration`; a later one keeps it, so that
 /// nobody can prolong a dispute. A final state can never be refuted: its timeout is `now`.
+///
+/// Errors are checked in this order: the window is over; something at least as new stands; amounts
+/// are locked; the deposits do not cover the state. A version 0 that is not covered is registered
+/// all the same, and then pays the deposits back ([`outcome`]).
 pub fn register(
     standing: Option<&Registration>,
     claim: &Claim,
@@ -159,10 +165,11 @@ pub fn would_register(
     })
 }
 
-/// Whether every deposit is at least what the state rests on; otherwise the first that is not.
-/// Both tables have the same shape.
+/// Whether every deposit is at least what the state rests on; otherwise the first that is not. In a
+/// place that `held` does not have, nothing is held.
 pub fn covered(held: &Balances, funding: &Balances) -> Result<(), InsufficientFunding> {
-    for ((asset, part, held), (_, _, needed)) in held.iter().zip(funding.iter()) {
+    for (asset, part, needed) in funding.iter() {
+        let held = held.at(asset, part).unwrap_or(Amount::ZERO);
         if held < needed {
             return Err(InsufficientFunding {
                 asset,
@@ -176,10 +183,13 @@ pub fn covered(held: &Balances, funding: &Balances) -> Result<(), InsufficientFu
 }
 
 /// What everybody gets once `state` stands unrefuted, `None` for a refund claim, out of the
-/// deposits `held`; its sums are those of `held`.
+/// deposits `held`. The sums are those of `held`, less what the state has locked: [`register`]
+/// refuses states that lock anything.
 ///
 /// A covered state pays its balances, and what a deposit exceeds the funding by goes back to whom
-/// it came for. A refund claim or a version 0 that is not covered pays the deposits back.
+/// it came for. Everything else pays the deposits back: a refund claim, a version 0 that is not
+/// covered, and what [`register`] never lets stand (another state that is not covered, or one of
+/// another shape).
 pub fn outcome(state: Option<&State>, held: &Balances) -> Balances {
     let covering = state
         .filter(|state| state.funding().same_shape(held) && covered(held, state.funding()).is_ok());
@@ -195,7 +205,7 @@ pub fn outcome(state: Option<&State>, held: &Balances) -> Balances {
             .expect("balances add up to the funding, so no payout exceeds the asset's sum held")
     });
     Balances::new(held.parts(), amounts.collect())
-        .expect("the sums are those of the deposits, in the same shape")
+        .expect("the sums are at most those of the deposits, in the same shape")
 }
 
 impl fmt::Display for Rank {

@@ -12,7 +12,7 @@ pub const MIN_PARTICIPANTS: usize = 2;
 /// sixteen stay far below what one message may use.
 pub const MAX_PARTICIPANTS: usize = 16;
 /// Each asset means a ledger call per participant at the end. With [`MAX_PARTICIPANTS`] the largest
-/// state stays around 5 KiB.
+/// signed state stays below 7 KiB (`UnverifiedSignedState::MAX_ENCODED_LENGTH`).
 pub const MAX_ASSETS: usize = 8;
 
 /// The identity of a channel: the hash of its [`Params`].

@@ -11,7 +11,8 @@ use crate::{ChannelId, Params, PartIdx, Signature, State, Version};
 pub struct UnverifiedSignedState {
     /// The state.
     pub state: State,
-    /// The signatures, in the order of the participants.
+    /// The signatures, in the order of the participants. Nothing bounds their number here; more
+    /// than [`MAX_PARTICIPANTS`](crate::MAX_PARTICIPANTS) encode to bytes that no decoder accepts.
     pub signatures: Vec<Signature>,
 }
 

@@ -9,13 +9,13 @@ use crate::{
     Amount, AssetIdx, Balances, BalancesError, ChannelId, MAX_PARTICIPANTS, Params, PartIdx,
 };
 
-/// Sub-allocations in one state. Each adds up to 180 bytes to every signed state.
+/// Sub-allocations in one state, at most. Each adds up to 178 bytes to every signed state.
 pub const MAX_LOCKED: usize = 8;
-/// Bytes of app data in one state: a running hash and some numbers, not a document.
+/// Bytes of app data in one state, at most: a running hash and some numbers, not a document.
 pub const MAX_APP_DATA_LENGTH: usize = 256;
 
-/// How many times the allocation has been replaced; the state that the deposits rest on is
-/// version 0.
+/// How many times the allocation has been replaced; the state that all sign before anybody deposits
+/// is version 0.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Version(u64);
 
@@ -102,7 +102,7 @@ pub enum StateError {
 }
 
 impl Version {
-    /// The version that both fund.
+    /// The version that all sign before anybody deposits.
     pub const INITIAL: Self = Self(0);
 
     /// The version with this number.
