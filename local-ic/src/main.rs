@@ -272,7 +272,7 @@ fn parse_install(value: &str) -> Result<Install, String> {
 fn parse_hex(digits: &str) -> Result<Vec<u8>, String> {
     let invalid =
         || format!("INIT_ARG '{digits}' is neither an even number of hex digits nor @FILE");
-    if !digits.is_ascii() || digits.len() % 2 != 0 {
+    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
         return Err(invalid());
     }
     let bytes = (0..digits.len()).step_by(2);

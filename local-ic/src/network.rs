@@ -10,7 +10,7 @@
 //! Everybody takes the replica in turns, and a turn of the driver is one message, so nobody waits
 //! longer than for the message that is running. Certificates are signed outside a turn.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +32,9 @@ use crate::view;
 
 /// How often a live replica looks at the clock when nothing else happens.
 const TICK: Duration = Duration::from_millis(20);
+/// How many calls may be in the queue or unanswered. Further ones are turned away, so that nobody
+/// can fill the memory with them.
+const MAX_OPEN_CALLS: usize = 1_000;
 /// How often heartbeats run on a live replica: the length of a round.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -40,6 +43,8 @@ pub(crate) struct Node {
     state: Turns<State>,
     keys: Arc<SubnetKeys>,
     clock: Clock,
+    /// The replica's time at the end of the last turn, so that it can be told without one.
+    replica_ns: AtomicU64,
     bell: Bell,
     stopping: AtomicBool,
 }
@@ -50,7 +55,8 @@ struct State {
     requests: RequestTree,
     /// The replica's state when `requests` was last brought up to date.
     requests_as_of: Option<u64>,
-    waiting: Vec<(MessageId, oneshot::Sender<Settled>)>,
+    /// Calls that came in over HTTP and have no final status yet, with those who wait for it.
+    open: Vec<(MessageId, Option<oneshot::Sender<Settled>>)>,
     /// The machine's clock when the replica's time last followed it, ns since 1970.
     followed_ns: u64,
     /// The machine's clock at the last heartbeat, ns since 1970.
@@ -83,11 +89,12 @@ impl Node {
             now_ns.saturating_sub(replica.time_ns()),
         ));
         Self {
+            replica_ns: AtomicU64::new(replica.time_ns()),
             state: Turns::new(State {
                 replica,
                 requests: RequestTree::default(),
                 requests_as_of: None,
-                waiting: Vec::new(),
+                open: Vec::new(),
                 followed_ns: now_ns,
                 beaten_ns: now_ns,
             }),
@@ -104,13 +111,22 @@ impl Node {
 
     /// Whether a panic has ended the driver or left the replica half-changed.
     pub(crate) fn is_broken(&self) -> bool {
-        self.state.take().is_err()
+        self.state.is_broken()
     }
 
     /// The times that requests are judged by.
-    pub(crate) fn window(&self) -> Result<Window, Broken> {
-        let replica_ns = self.state.take()?.replica.time_ns();
-        Ok(Window::new(machine_ns(), replica_ns))
+    pub(crate) fn window(&self) -> Window {
+        Window::new(machine_ns(), self.replica_ns.load(Ordering::Relaxed))
+    }
+
+    /// Uses the replica, with its time up to date.
+    fn turn<R>(&self, f: impl FnOnce(&mut State) -> R) -> Result<R, Broken> {
+        let mut state = self.state.take()?;
+        self.follow_clock(&mut state);
+        let result = f(&mut state);
+        self.replica_ns
+            .store(state.replica.time_ns(), Ordering::Relaxed);
+        Ok(result)
     }
 
     pub(crate) fn check_subnet(&self, subnet: Principal) -> Result<(), Refusal> {
@@ -124,21 +140,27 @@ impl Node {
 
     /// Direct use of the replica; what it leaves to run is run afterwards.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Replica) -> R) -> Result<R, Broken> {
-        let result = f(&mut self.state.take()?.replica);
+        let result = self.turn(|state| f(&mut state.replica))?;
         self.bell.ring();
         Ok(result)
     }
 
-    pub(crate) fn submit(&self, id: MessageId, ingress: Ingress) -> Result<Submission, Broken> {
-        let mut state = self.state.take()?;
-        if let Err(reject) = state.replica.submit(id, ingress) {
-            return Ok(Submission::Rejected(reject));
-        }
-        let (sender, settled) = oneshot::channel();
-        state.waiting.push((id, sender));
-        drop(state);
+    /// Hands a call in, unless too many are open already. One that is known is not run again.
+    pub(crate) fn submit(&self, id: MessageId, ingress: Ingress) -> Result<Submission, Refusal> {
+        let submission = self.turn(|state| {
+            if state.open.len() >= MAX_OPEN_CALLS {
+                let text = format_args!("{MAX_OPEN_CALLS} calls are open; try again later");
+                return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text));
+            }
+            if let Err(reject) = state.replica.submit(id, ingress) {
+                return Ok(Submission::Rejected(reject));
+            }
+            let (sender, settled) = oneshot::channel();
+            state.open.push((id, Some(sender)));
+            Ok(Submission::Taken { id, settled })
+        })?;
         self.bell.ring();
-        Ok(Submission::Taken { id, settled })
+        submission
     }
 
     /// Runs a query; also tells the time (ns) as of which it was answered.
@@ -149,16 +171,16 @@ impl Node {
         method: &str,
         arg: Vec<u8>,
     ) -> Result<(Result<Vec<u8>, Reject>, u64), Broken> {
-        let mut state = self.state.take()?;
-        self.follow_clock(&mut state);
-        let result = state.replica.query(sender, canister, method, arg);
-        Ok((result, state.replica.time_ns()))
+        self.turn(|State { replica, .. }| {
+            let result = replica.query(sender, canister, method, arg);
+            (result, replica.time_ns())
+        })
     }
 
     /// A certificate of the status of one request.
     pub(crate) fn certify_request(&self, id: &MessageId) -> Result<Vec<u8>, Broken> {
         let path = vec!["request_status".into(), id.0.to_vec().into()];
-        let tree = self.prove(&mut *self.state.take()?, &[path], Some(id));
+        let tree = self.turn(|state| self.prove(state, &[path], Some(id)))?;
         Ok(self.keys.certify(tree))
     }
 
@@ -168,11 +190,10 @@ impl Node {
         paths: &[Path],
         check: impl FnOnce(&ReplicaFacts<'_>) -> Result<Option<[u8; 32]>, Refusal>,
     ) -> Result<Vec<u8>, Refusal> {
-        let mut state = self.state.take()?;
-        self.follow_clock(&mut state);
-        let asked = check(&ReplicaFacts(&state.replica))?.map(MessageId);
-        let tree = self.prove(&mut state, paths, asked.as_ref());
-        drop(state);
+        let tree = self.turn(|state| {
+            let asked = check(&ReplicaFacts(&state.replica))?.map(MessageId);
+            Ok::<_, Refusal>(self.prove(state, paths, asked.as_ref()))
+        })??;
         Ok(self.keys.certify(tree))
     }
 
@@ -200,19 +221,38 @@ impl Node {
     /// Runs messages until [`Self::stop`]. To be called once, on a thread of its own.
     pub(crate) fn drive(&self) {
         while !self.stopping.load(Ordering::Acquire) {
-            let Ok(mut state) = self.state.take() else {
-                return;
-            };
-            self.follow_clock(&mut state);
-            let busy = state.replica.step();
-            state.settle();
-            if !busy && self.clock == Clock::Manual {
-                // Nothing will happen by itself. Who waits is told so, by dropping its sender.
-                state.waiting.clear();
+            let turn = self.turn(|state| {
+                let busy = state.replica.step();
+                state.settle();
+                if !busy {
+                    self.idle(state);
+                }
+                busy
+            });
+            match turn {
+                Ok(true) => {}
+                Ok(false) => self.bell.wait((self.clock == Clock::Live).then_some(TICK)),
+                Err(Broken) => return,
             }
-            drop(state);
-            if !busy {
-                self.bell.wait((self.clock == Clock::Live).then_some(TICK));
+        }
+    }
+
+    /// What is done when there is nothing to run.
+    fn idle(&self, state: &mut State) {
+        match self.clock {
+            Clock::Manual => {
+                // Nothing will happen by itself. Who waits is told so: its sender is dropped.
+                for (_, waiting) in &mut state.open {
+                    *waiting = None;
+                }
+            }
+            Clock::Live => {
+                let passed_ns = state.followed_ns.saturating_sub(state.beaten_ns);
+                if passed_ns >= HEARTBEAT.as_nanos() as u64 {
+                    // Moving time is what makes hearts beat; by how much doesn't matter.
+                    state.beaten_ns = state.followed_ns;
+                    state.replica.advance(Duration::from_nanos(1));
+                }
             }
         }
     }
@@ -233,16 +273,8 @@ impl Node {
         // The machine's clock may be set back; the replica's time never goes back.
         let passed_ns = now_ns.saturating_sub(state.followed_ns);
         state.followed_ns = now_ns;
-        if now_ns.saturating_sub(state.beaten_ns) >= HEARTBEAT.as_nanos() as u64
-            && state.replica.is_idle()
-        {
-            // Only this runs heartbeats; idle as the replica is, they are all that it runs.
-            state.beaten_ns = now_ns;
-            state
-                .replica
-                .advance(Duration::from_nanos(passed_ns.max(1)));
-        } else if passed_ns > 0 {
-            // What becomes due runs at the next steps, one message a turn.
+        // What becomes due runs at the next steps, one message a turn.
+        if passed_ns > 0 {
             state.replica.skip(Duration::from_nanos(passed_ns));
         }
     }
@@ -252,15 +284,19 @@ impl State {
     /// Tells those whose requests have their final status.
     fn settle(&mut self) {
         let replica = &self.replica;
-        let settled = |id: &MessageId| {
-            !matches!(
-                replica.status(id),
-                IngressStatus::Received | IngressStatus::Processing
-            )
+        let open = |id: &MessageId| {
+            replica.ingress_record(id).is_some_and(|record| {
+                matches!(
+                    record.status,
+                    IngressStatus::Received | IngressStatus::Processing
+                )
+            })
         };
-        for (_, sender) in self.waiting.extract_if(.., |(id, _)| settled(id)) {
-            // It may have lost its patience; the answer is kept for when it polls.
-            let _ = sender.send(Settled);
+        for (_, waiting) in self.open.extract_if(.., |(id, _)| !open(id)) {
+            if let Some(sender) = waiting {
+                // It may have lost its patience; the answer is kept for when it polls.
+                let _ = sender.send(Settled);
+            }
         }
     }
 }

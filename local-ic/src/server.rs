@@ -108,7 +108,8 @@ impl Server {
     }
 
     /// Uses the replica directly, e.g. to install canisters, set faults or move time. Nothing else
-    /// runs meanwhile; what is left to run is run afterwards.
+    /// runs meanwhile, so `f` must not wait for an agent or call this again; what it leaves to run
+    /// is run afterwards.
     ///
     /// # Panics
     /// If the replica or an earlier `f` panicked: its state can't be relied on then.

@@ -27,6 +27,11 @@ impl<T> Turns<T> {
         }
     }
 
+    /// Whether a holder has panicked. Doesn't wait.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.value.is_poisoned()
+    }
+
     /// Waits for a turn.
     pub(crate) fn take(&self) -> Result<Turn<'_, T>, Broken> {
         // The gate guards nothing, so a panic while holding it breaks nothing.
@@ -104,6 +109,7 @@ mod tests {
                 .join()
         });
         assert!(panicked.is_err());
+        assert!(turns.is_broken());
         assert_eq!(turns.take().err(), Some(Broken));
     }
 }

@@ -378,7 +378,8 @@ mod tests {
                 "{path:?}: {error}"
             );
         }
-        let many = vec![&[b"time".as_slice()][..]; MAX_PATHS + 1];
+        let time: &[&[u8]] = &[b"time"];
+        let many = vec![time; MAX_PATHS + 1];
         assert_eq!(ask(ALICE, &many), Err(PathError::TooMany { count: 1_001 }));
     }
 }

@@ -18,7 +18,7 @@ pub(super) async fn query(
 }
 
 fn run(node: &Node, effective: Effective, body: &[u8]) -> Result<QueryResponse, Refusal> {
-    let request = authenticated(body, "query", node.window()?)?;
+    let request = authenticated(body, "query", node.window())?;
     let EnvelopeContent::Query {
         sender,
         canister_id,

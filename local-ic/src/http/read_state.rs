@@ -17,7 +17,7 @@ pub(super) async fn read_state(
 }
 
 fn read(node: &Node, effective: Effective, body: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let request = authenticated(body, "read_state", node.window()?)?;
+    let request = authenticated(body, "read_state", node.window())?;
     if let Effective::Subnet(subnet) = effective {
         node.check_subnet(subnet)?;
     }

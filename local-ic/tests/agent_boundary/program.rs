@@ -63,12 +63,22 @@ async fn it_prints_what_is_needed_to_use_it_and_stops_at_ctrl_c() {
     let (url, counter) = (url.unwrap(), counter.unwrap());
     let agent = Agent::builder().with_url(url).build().unwrap();
     agent.fetch_root_key().await.unwrap();
-    let fetched: String = agent.read_root_key().iter().map(|b| format!("{b:02x}")).collect();
+    let fetched: String = agent
+        .read_root_key()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
     assert_eq!(Some(fetched), root_key);
     assert_eq!(number(&agent.update(&counter, "inc").await.unwrap()), 1);
     let clock = number(&agent.query(&counter, "clock").call().await.unwrap());
-    let machine = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    assert!(clock > machine + 3_590_000_000_000, "an hour ahead: {clock} {machine}");
+    let machine = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_nanos() as u64;
+    assert!(
+        clock > machine + 3_590_000_000_000,
+        "an hour ahead: {clock} {machine}"
+    );
 
     #[cfg(unix)]
     {
@@ -84,11 +94,20 @@ fn it_says_what_was_wrong() {
     let garbage = Scratch::new("garbage.wasm", b"not wasm");
     let told = |arguments: &[&str]| {
         let output = local_ic().args(arguments).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
 
     let (code, text) = told(&["--prot", "80"]);
-    assert_eq!((code, &*text), (Some(2), "local-ic: unknown argument '--prot'\nTry --help.\n"));
+    assert_eq!(
+        (code, &*text),
+        (
+            Some(2),
+            "local-ic: unknown argument '--prot'\nTry --help.\n"
+        )
+    );
 
     let (code, text) = told(&["--install", "a=/no/such/file.wasm"]);
     assert_eq!(code, Some(1));
@@ -109,9 +128,16 @@ fn it_says_what_was_wrong() {
 
 #[test]
 fn help_and_version_go_to_standard_output() {
-    for (flag, begins) in [("--help", "An Internet Computer"), ("--version", "local-ic 0.")] {
+    for (flag, begins) in [
+        ("--help", "An Internet Computer"),
+        ("--version", "local-ic 0."),
+    ] {
         let output = local_ic().arg(flag).output().unwrap();
         assert!(output.status.success());
-        assert!(String::from_utf8(output.stdout).unwrap().starts_with(begins));
+        assert!(
+            String::from_utf8(output.stdout)
+                .unwrap()
+                .starts_with(begins)
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use candid::Principal;
 use ic_transport_types::{Envelope, EnvelopeContent};
-use local_ic::Clock;
+use local_ic::{Clock, Fault, Target, Until};
 use serde_cbor::Value;
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -330,4 +330,31 @@ async fn connections_that_say_nonsense_or_nothing_do_no_harm() {
     assert_eq!(answer.status, 400);
     world.assert_alive();
     drop(silent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_pile_up_are_turned_away_and_later_ones_taken_again() {
+    let world = World::new(Clock::Manual).await;
+    let id = world.canister;
+    let rule = world.server.with(|replica| {
+        let all = Target::ingress().to(id).method("inc").always();
+        replica.faults().add(all, Fault::DelayCall(Until::Released))
+    });
+    let path = format!("/api/v2/canister/{id}/call");
+    let hand_in = |n: u32| world.post(&path, &unsigned(call(id, n.to_be_bytes().into()))).status;
+    for n in 0..1_000 {
+        assert_eq!(hand_in(n), 202, "call {n}");
+    }
+    assert_eq!(hand_in(1_000), 503);
+
+    world.server.with(|replica| {
+        replica.faults().release(rule);
+        replica.faults().remove(rule);
+        replica.run();
+    });
+    while hand_in(1_001) == 503 {
+        std::thread::yield_now();
+    }
+    world.server.with(|replica| replica.run());
+    assert_eq!(world.counter(), 1_001);
 }
