@@ -1,1 +1,64 @@
-//! To be written.
+//! Client side of the adjudicator: deposit, dispute, conclude, withdraw, and see what is held.
+//!
+//! ```text
+//!             Funder: by approval, or through the deposit account
+//!            /      \
+//!     Ledger          Adjudicator: deposit, dispute, conclude, withdraw, holdings, events
+//!            \      /
+//!            ic-agent: signs requests, verifies certificates
+//!               |
+//!      the Internet Computer, or whatever speaks its interface
+//! ```
+//!
+//! Everything goes in and comes out as valid values of `perun-protocol`. What the canister answers
+//! is checked once, here; what makes no sense is an error of its own ([`Nonsense`]) and never a
+//! panic.
+//!
+//! A call whose answer is lost may have taken effect. Every call is therefore such that the same
+//! call can be made again, and is made again, with the same arguments, for as long as the caller's
+//! [`Patience`] lasts:
+//!
+//! | call | what makes it safe to repeat |
+//! |---|---|
+//! | [`Ledger::transfer`], [`Ledger::approve`] | `created_at_time` and memo: the ledger knows duplicates |
+//! | [`Adjudicator::deposit_approved`] | the expected holding: it cannot be pulled twice |
+//! | [`Adjudicator::sweep`] | an empty deposit account cannot be swept |
+//! | [`Adjudicator::dispute`], [`Adjudicator::claim_refund`] | what is registered can be read |
+//! | [`Adjudicator::conclude`], [`Adjudicator::conclude_final`] | concluding again changes nothing |
+//! | [`Adjudicator::withdraw`] | a remainder is paid once; the event log shows it |
+//!
+//! Only `perun-protocol`'s rules decide about money; here nothing is decided, only carried.
+
+#![forbid(unsafe_code)]
+
+pub mod adjudicator;
+mod answer;
+mod call_error;
+mod canister;
+mod event;
+mod funder;
+mod ledger;
+mod patience;
+mod refusal;
+mod repeat;
+mod suitability;
+mod token;
+mod transport;
+
+pub use adjudicator::Adjudicator;
+pub use answer::{
+    Conclusion, DepositAccount, DepositReceipt, Holdings, Registered, WithdrawReceipt,
+};
+pub use call_error::{CallError, Nonsense, WrongAnswer};
+pub use event::{Claimed, Event, EventRecord, EventsPage};
+pub use funder::{DepositOrder, Door, FundError, Funder, WaitError};
+pub use ledger::{Allowance, Approval, Ledger, Transfer};
+pub use patience::Patience;
+pub use refusal::{Advice, Refusal};
+pub use suitability::{CheckError, INTERFACE, Unsuitable};
+pub use token::{ParseAmountError, Token};
+
+pub use perun_canister_api::{
+    ConcludeError, DepositAccountError, DepositError, DisputeError, EventsError, Info,
+    LedgerRefusal, ParamsError, Phase, QueryError, WithdrawError,
+};

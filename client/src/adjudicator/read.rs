@@ -1,0 +1,156 @@
+//! What the adjudicator tells. Everything is read through the subnet, not from one node.
+
+use std::convert::Infallible;
+
+use perun_canister_api::{
+    self as api, ChannelRequest, DepositAccountError, DepositAccountRequest, EventsError,
+    EventsRequest, HoldingsAnswer, Info, QueryError, StateAnswer, convert,
+};
+use perun_protocol::{Account, Amount, AssetId, ChannelId, Params, PartIdx};
+
+use crate::adjudicator::Adjudicator;
+use crate::canister::Request;
+use crate::repeat::{ask, call};
+use crate::suitability::check;
+use crate::{
+    CallError, CheckError, DepositAccount, EventRecord, EventsPage, Holdings, Registered,
+    WrongAnswer,
+};
+
+/// How many events are asked for at once; the adjudicator may give fewer.
+const PAGE_LENGTH: u32 = 100;
+
+impl Adjudicator {
+    /// How the adjudicator is set up, and its time.
+    pub async fn info(&self) -> Result<Info, CallError<Infallible>> {
+        ask(&self.canister, &Request::read("info", ()), &self.patience).await
+    }
+
+    /// Checks that the adjudicator serves a channel with these params, by all the rules by which it
+    /// will judge the first deposit. To be done before money moves.
+    pub async fn check(&self, params: &Params) -> Result<Info, CheckError> {
+        let info = self.info().await.map_err(CheckError::Call)?;
+        check(self.id(), &info, params).map_err(CheckError::Unsuitable)?;
+        Ok(info)
+    }
+
+    /// What is held for a channel, `None` if no deposit has arrived.
+    pub async fn holdings(
+        &self,
+        params: &Params,
+    ) -> Result<Option<Holdings>, CallError<QueryError>> {
+        const METHOD: &str = "query_holdings";
+        let request = Request::read(METHOD, (channel_request(params.id()),));
+        let outcome = call(&self.canister, &request, &self.patience).await?;
+        let answer: HoldingsAnswer = outcome.into_result()?;
+        let holdings = answer.holdings.as_ref();
+        let holdings = holdings.map(|holdings| Holdings::new(params, holdings));
+        holdings
+            .transpose()
+            .map_err(|wrong| self.nonsense(METHOD, wrong))
+    }
+
+    /// What is registered for a channel, `None` if nothing is.
+    pub async fn registered(
+        &self,
+        params: &Params,
+    ) -> Result<Option<Registered>, CallError<QueryError>> {
+        const METHOD: &str = "query_state";
+        let request = Request::read(METHOD, (channel_request(params.id()),));
+        let outcome = call(&self.canister, &request, &self.patience).await?;
+        let answer: StateAnswer = outcome.into_result()?;
+        let registered = answer.registered.as_ref();
+        let registered = registered.map(|registered| Registered::new(params, registered));
+        registered
+            .transpose()
+            .map_err(|wrong| self.nonsense(METHOD, wrong))
+    }
+
+    /// Where to pay a deposit of `share` to, and how much. The account told is compared with the
+    /// one that follows from the params.
+    pub async fn deposit_account(
+        &self,
+        params: &Params,
+        part: PartIdx,
+        asset: AssetId,
+        share: Amount,
+    ) -> Result<DepositAccount, CallError<DepositAccountError>> {
+        const METHOD: &str = "deposit_account";
+        let request = DepositAccountRequest {
+            channel: convert::channel_to_candid(&params.id()),
+            part: part.number(),
+            asset: convert::asset_to_candid(&asset),
+            share: share.units(),
+        };
+        let request = Request::read(METHOD, (request,));
+        let outcome = call(&self.canister, &request, &self.patience).await?;
+        let answer: api::DepositAccount = outcome.into_result()?;
+        let nonsense = |wrong| self.nonsense(METHOD, wrong);
+        let answer = DepositAccount::new(&answer).map_err(nonsense)?;
+        if answer.account != Account::of_deposit(params, part) {
+            return Err(self.nonsense(METHOD, WrongAnswer::DepositAccount));
+        }
+        if share.checked_add(answer.fee) != Some(answer.amount) {
+            return Err(self.nonsense(METHOD, WrongAnswer::DepositAmount));
+        }
+        Ok(answer)
+    }
+
+    /// A page of the event log from index `start` on, only of `channel` if given, at most `length`
+    /// long. Pass its `next` as the `start` of the next page.
+    pub async fn events(
+        &self,
+        channel: Option<ChannelId>,
+        start: u64,
+        length: u32,
+    ) -> Result<EventsPage, CallError<EventsError>> {
+        const METHOD: &str = "query_events";
+        let request = EventsRequest {
+            channel: channel.as_ref().map(convert::channel_to_candid),
+            start,
+            length,
+        };
+        let request = Request::read(METHOD, (request,));
+        let outcome = call(&self.canister, &request, &self.patience).await?;
+        let page: api::EventsPage = outcome.into_result()?;
+        EventsPage::new(&page, start, channel).map_err(|wrong| self.nonsense(METHOD, wrong))
+    }
+
+    /// Every event of a channel from index `start` on, page by page.
+    pub async fn channel_events(
+        &self,
+        channel: ChannelId,
+        start: u64,
+    ) -> Result<Vec<EventRecord>, CallError<EventsError>> {
+        let mut events = Vec::new();
+        let mut next = start;
+        loop {
+            let page = self.events(Some(channel), next, PAGE_LENGTH).await?;
+            events.extend(page.events);
+            if page.next >= page.total {
+                return Ok(events);
+            }
+            // A log that has more but never shows it would keep us here for ever.
+            if page.next == next {
+                let wrong = WrongAnswer::EventOrder { index: next };
+                return Err(self.nonsense("query_events", wrong));
+            }
+            next = page.next;
+        }
+    }
+
+    /// How many events the log has: where what happens from now on will stand.
+    pub(super) async fn log_end(&self) -> Result<u64, CallError<EventsError>> {
+        Ok(self.events(None, u64::MAX, 0).await?.total)
+    }
+
+    pub(super) fn nonsense<R>(&self, method: &'static str, wrong: WrongAnswer) -> CallError<R> {
+        CallError::nonsense(self.id(), method, wrong)
+    }
+}
+
+fn channel_request(channel: ChannelId) -> ChannelRequest {
+    ChannelRequest {
+        channel: convert::channel_to_candid(&channel),
+    }
+}
