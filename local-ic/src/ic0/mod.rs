@@ -185,8 +185,9 @@ fn invoke<R>(
     let fuel = caller.get_fuel()?;
     let limit = caller.data().input.instruction_limit;
     let out_of_instructions = || Error::host(Trap::InstructionLimit(limit));
+    // One more, because no basic block is entered (see `cost`).
     let left = fuel
-        .checked_sub(import.cost)
+        .checked_sub(import.cost + 1)
         .ok_or_else(out_of_instructions)?;
     let (result, moved) = {
         let (heap, host) = match caller.data().memory {

@@ -119,16 +119,20 @@ impl Sys<'_> {
 
     /// Never traps: a canister must not behave differently because its operator listens.
     pub(super) fn debug_print(&mut self, src: u32, size: u32) -> Result<(), Trap> {
-        let text = match range(self.heap.len(), src.into(), size.into()) {
+        let output = &mut self.host.effects.debug_output;
+        let room = MAX_DEBUG_OUTPUT
+            .saturating_sub(output.iter().map(|text| text.len() + 1).sum::<usize>());
+        match range(self.heap.len(), src.into(), size.into()) {
             Some(range) => {
                 self.moved += u64::from(size);
-                String::from_utf8_lossy(&self.heap[range]).into_owned()
+                if room > 0 {
+                    let text = &self.heap[range];
+                    let text = &text[..text.len().min(room)];
+                    output.push(String::from_utf8_lossy(text).into_owned());
+                }
             }
-            None => "(debug_print message out of memory bounds)".into(),
-        };
-        let output = &mut self.host.effects.debug_output;
-        if output.iter().map(String::len).sum::<usize>() + output.len() < MAX_DEBUG_OUTPUT {
-            output.push(text);
+            None if room > 0 => output.push("(debug_print message out of memory bounds)".into()),
+            None => {}
         }
         Ok(())
     }
