@@ -49,6 +49,13 @@
   (func (export "canister_global_timer") (call $add (i64.const 100)))
 
   (func (export "canister_update inc") (call $add (i64.const 1)) (call $reply_counter))
+  ;; Counts after a while.
+  (func (export "canister_update toil") (local $left i32)
+    (local.set $left (i32.const 10000000))
+    (loop $more
+      (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+    (call $add (i64.const 1))
+    (call $reply_counter))
   (func (export "canister_query read") (call $reply_counter))
   (func (export "canister_update echo") (call $reply_argument))
   (func (export "canister_query echo_query") (call $reply_argument))

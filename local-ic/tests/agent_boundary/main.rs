@@ -8,6 +8,7 @@ mod modules;
 mod program;
 mod raw;
 mod refusals;
+mod serving;
 mod state;
 
 use std::net::{Ipv4Addr, SocketAddr};

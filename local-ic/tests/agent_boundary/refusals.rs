@@ -341,7 +341,11 @@ async fn calls_that_pile_up_are_turned_away_and_later_ones_taken_again() {
         replica.faults().add(all, Fault::DelayCall(Until::Released))
     });
     let path = format!("/api/v2/canister/{id}/call");
-    let hand_in = |n: u32| world.post(&path, &unsigned(call(id, n.to_be_bytes().into()))).status;
+    let hand_in = |n: u32| {
+        world
+            .post(&path, &unsigned(call(id, n.to_be_bytes().into())))
+            .status
+    };
     for n in 0..1_000 {
         assert_eq!(hand_in(n), 202, "call {n}");
     }
