@@ -50,8 +50,8 @@ mod state_tree;
 mod turns;
 mod view;
 
-pub use canister_build::{BuildError, canister_wasm};
 pub use canister::{CanisterInfo, Status};
+pub use canister_build::{BuildError, canister_wasm};
 pub use faults::{Fault, Faults, MessageKind, RuleId, Target, Until};
 pub use module::{Metadata, MethodKind};
 pub use reject::{Reject, RejectCode};
