@@ -127,7 +127,7 @@ fn build(workspace: &Path, target: &Path, name: &str) -> Result<Vec<u8>, BuildEr
 
     fs::create_dir_all(&canisters).map_err(try_to("create", &canisters))?;
     let lock = File::create(&lock_path).map_err(try_to("create", &lock_path))?;
-    fs4::FileExt::lock(&lock).map_err(try_to("lock", &lock_path))?;
+    lock.lock().map_err(try_to("lock", &lock_path))?;
 
     tracing::info!(
         canister = name,
