@@ -2,7 +2,7 @@
 
 mod world;
 
-use world::{World, module, number, user};
+use world::{World, number, user};
 
 /// Instructions of a message that executes this and nothing else.
 fn count(body: &str) -> u64 {
@@ -320,5 +320,4 @@ fn endless_recursion_is_a_trap() {
         (func (export "canister_update it") (drop (call $deeper (i32.const 0))))"#,
     );
     world::assert_rejected(world.update(id, "it", &[]), "IC0502", "stack");
-    let _ = module("");
 }

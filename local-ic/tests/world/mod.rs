@@ -14,6 +14,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod calls;
+
 use candid::Principal;
 use local_ic::{Config, Reject, Replica};
 
