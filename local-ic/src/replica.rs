@@ -185,14 +185,15 @@ impl Replica {
         }
     }
 
-    /// Tells what canisters learn about their subnet: its id, and the DER-coded root key. To be
-    /// called before canisters are created.
+    /// Changes what canisters learn about their subnet: its id, and the DER-coded root key. It
+    /// concerns canisters created later, and nothing that is signed.
     pub fn set_subnet(&mut self, subnet: Principal, root_key_der: &[u8]) {
         self.subnet = subnet;
         self.root_key = root_key_der.into();
     }
 
-    /// Gives queries data certificates. Without, `ic0.data_certificate_present` is 0.
+    /// Puts something else in place of what makes data certificates, as tests may want to that are
+    /// about certificates which do not hold.
     pub fn set_certifier(&mut self, certifier: Box<dyn Certifier>) {
         self.certifier = Some(certifier);
     }

@@ -90,7 +90,7 @@ impl Sys<'_> {
     }
 
     pub(super) fn data_certificate_present(&mut self) -> Result<u32, Trap> {
-        Ok(!matches!(self.host.input.certificate, Certificate::Absent) as u32)
+        Ok((!matches!(self.host.input.certificate, Certificate::Absent)).into())
     }
 
     pub(super) fn data_certificate_size(&mut self) -> Result<u32, Trap> {
