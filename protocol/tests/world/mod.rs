@@ -6,9 +6,9 @@
 #![allow(dead_code)]
 
 use perun_protocol::{
-    Amount, App, AssetId, Balances, ChallengeDuration, ChannelId, Nonce, Params, PartIdx,
-    Participant, Principal, SecretKey, Signature, SignedState, Signer, State,
-    UnverifiedSignedState, Version,
+    Allocation, Amount, App, AssetId, Balances, ChallengeDuration, ChannelId, LockedKind, Nonce,
+    Params, PartIdx, Participant, Principal, SecretKey, Signature, SignedState, Signer, State,
+    SubAllocation, UnverifiedSignedState, Version,
 };
 
 pub const ALICE: PartIdx = PartIdx::new(0);
@@ -106,6 +106,41 @@ pub fn table(parts: usize, units: &[u128]) -> Balances {
 pub fn state(channel: ChannelId, version: u64, balances: [u128; 2], funding: [u128; 2]) -> State {
     let version = Version::new(version);
     State::new(channel, version, table(2, &balances), table(2, &funding)).unwrap()
+}
+
+/// An amount locked for the channel whose id is 32 times `id`.
+pub fn sub(kind: LockedKind, id: u8, amounts: &[u128], index_map: &[u8]) -> SubAllocation {
+    SubAllocation {
+        kind,
+        id: ChannelId::from_bytes([id; 32]),
+        amounts: amounts.iter().copied().map(Amount::new).collect(),
+        index_map: index_map.iter().copied().map(PartIdx::new).collect(),
+    }
+}
+
+/// A state whose encoding is the longest there is.
+pub fn longest_state() -> State {
+    let mut funding = [0; 8 * 16];
+    let mut balances = [0; 8 * 16];
+    for asset in 0..8 {
+        funding[asset * 16 + asset] = u128::MAX;
+        balances[asset * 16 + 15] = u128::MAX - 8;
+    }
+    let map: Vec<u8> = (0..16).rev().collect();
+    let locked = (0..8).map(|id| sub(LockedKind::Virtual, id, &[1; 8], &map));
+    let allocation = Allocation {
+        balances: table(16, &balances),
+        locked: locked.collect(),
+    };
+    State::from_parts(
+        longest_params().id(),
+        Version::new(u64::MAX),
+        allocation,
+        table(16, &funding),
+        vec![0xda; 256],
+        true,
+    )
+    .unwrap()
 }
 
 /// The signatures of the first `count` participants.

@@ -7,12 +7,12 @@ use perun_protocol::{
 };
 use serde_json::{Value, json};
 
-use super::states::{locking, longest};
+use super::states::locking;
 use super::{File, out_of_bounds, splice, undecodable, unknown, with};
 use crate::form::signed_state_error_to_json;
 use crate::world::{
-    OFF_CURVE_X, ORDER, adjudicator, assets, hex, hour, longest_params, params, participants,
-    secret_bytes, secret_key, signatures, state, table, unhex_array, with_other_s,
+    OFF_CURVE_X, ORDER, adjudicator, assets, hex, hour, longest_params, longest_state, params,
+    participants, secret_bytes, secret_key, signatures, state, table, unhex_array, with_other_s,
 };
 
 pub fn file() -> File {
@@ -57,7 +57,7 @@ fn good() -> Vec<Value> {
         ),
         ("sixteen participants", params(1, 16), sixteen.unwrap()),
         ("with sub-allocations", params(1, 2), locking()),
-        ("the longest there is", longest_params(), longest()),
+        ("the longest there is", longest_params(), longest_state()),
     ];
     let case = |(name, params, state): (&str, Params, State)| {
         let count = params.participants().len();

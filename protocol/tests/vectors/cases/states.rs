@@ -2,14 +2,14 @@
 
 use perun_protocol::encoding::{Canonical, DecodeError};
 use perun_protocol::{
-    Allocation, Amount, AssetIdx, Balances, BalancesError, ChannelId, LockedKind, PartIdx, State,
-    StateError, SubAllocation, Version,
+    Allocation, AssetIdx, Balances, BalancesError, ChannelId, LockedKind, State, StateError,
+    SubAllocation, Version,
 };
 use serde_json::{Value, json};
 
 use super::{File, out_of_bounds, splice, undecodable, unknown, with};
 use crate::form::state_to_json;
-use crate::world::{hex, longest_params, params, state, table};
+use crate::world::{hex, longest_state, params, state, sub, table};
 
 // Where things are in the encoding of a state of two participants and one asset.
 const FINAL: usize = 40;
@@ -37,15 +37,6 @@ pub fn file() -> File {
 
 fn plain() -> State {
     state(params(1, 2).id(), 1, [239, 197], [242, 194])
-}
-
-fn sub(kind: LockedKind, id: u8, amounts: &[u128], index_map: &[u8]) -> SubAllocation {
-    SubAllocation {
-        kind,
-        id: ChannelId::from_bytes([id; 32]),
-        amounts: amounts.iter().copied().map(Amount::new).collect(),
-        index_map: index_map.iter().copied().map(PartIdx::new).collect(),
-    }
 }
 
 /// A state of two participants and one asset with two sub-allocations.
@@ -83,27 +74,6 @@ fn full(
         false,
     )
     .unwrap()
-}
-
-/// A state whose encoding is the longest there is.
-pub fn longest() -> State {
-    let mut funding = vec![0; 8 * 16];
-    let mut balances = vec![0; 8 * 16];
-    for asset in 0..8 {
-        funding[asset * 16 + asset] = u128::MAX;
-        balances[asset * 16 + 15] = u128::MAX - 8;
-    }
-    let map: Vec<u8> = (0..16).rev().collect();
-    let locked = (0..8).map(|id| sub(LockedKind::Virtual, id, &[1; 8], &map));
-    full(
-        longest_params().id(),
-        u64::MAX,
-        table(16, &balances),
-        locked.collect(),
-        table(16, &funding),
-        &[0xda; 256],
-    )
-    .finalized()
 }
 
 fn good() -> Vec<Value> {
@@ -165,7 +135,7 @@ fn good() -> Vec<Value> {
             "everything locked, empty index map",
             full(id, 2, table(2, &[0, 0]), lock_all, one, &[]),
         ),
-        ("the longest there is", longest()),
+        ("the longest there is", longest_state()),
     ];
     let case = |(name, state): (&str, State)| {
         json!({
