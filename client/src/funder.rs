@@ -149,10 +149,11 @@ impl Funder {
             let mut order = self.prepare(params, part, asset, amount, door).await?;
             match self.carry_out(&mut order).await {
                 // Refused for certain, so another order cannot pay twice.
-                Err(
-                    FundError::Transfer(CallError::Refused(TransferError::BadFee { .. }))
-                    | FundError::Approve(CallError::Refused(ApproveError::BadFee { .. })),
-                ) if renewals < MAX_RENEWALS => renewals += 1,
+                Err(FundError::Transfer(CallError::Refused(TransferError::BadFee { .. })))
+                    if renewals < MAX_RENEWALS =>
+                {
+                    renewals += 1;
+                }
                 result => return result,
             }
         }
@@ -263,13 +264,13 @@ impl Funder {
     }
 
     /// Sees to it that the adjudicator may pull the order's amount and `fee`.
-    async fn approve(&self, order: &DepositOrder, fee: Amount) -> Result<(), FundError> {
+    async fn approve(&self, order: &DepositOrder, mut fee: Amount) -> Result<(), FundError> {
         let ledger = self.ledger(&order.asset);
         let spender = Account::of(order.params.adjudicator());
-        let needed = order.amount.checked_add(fee);
-        let needed = needed.ok_or(FundError::AmountOverflow)?;
         let mut renewals = 0;
         loop {
+            let needed = order.amount.checked_add(fee);
+            let needed = needed.ok_or(FundError::AmountOverflow)?;
             let allowance = ledger.allowance(&order.payer, &spender).await;
             let allowance = allowance.map_err(FundError::Read)?;
             let needed_until = order.created_at.saturating_add_nanos(ALLOWANCE_MARGIN_NS);
@@ -287,15 +288,17 @@ impl Funder {
                 memo: order.memo,
                 created_at: order.created_at,
             };
+            // An approval that was refused for certain can be made up anew.
             match ledger.approve(&approval).await {
                 Ok(_) => return Ok(()),
                 Err(CallError::Refused(ApproveError::AllowanceChanged { .. }))
-                    if renewals < MAX_RENEWALS =>
-                {
-                    renewals += 1;
+                    if renewals < MAX_RENEWALS => {}
+                Err(CallError::Refused(ApproveError::BadFee { .. })) if renewals < MAX_RENEWALS => {
+                    fee = ledger.fee().await.map_err(FundError::Read)?;
                 }
                 Err(error) => return Err(FundError::Approve(error)),
             }
+            renewals += 1;
         }
     }
 

@@ -1,0 +1,507 @@
+//! Deposits by both doors, and every way in which one can go wrong without being made twice.
+
+mod world;
+
+use std::time::Duration;
+
+use local_ic::{Fault, RejectCode, Until};
+use perun_client::{
+    Approval, CallError, DepositError, Door, FundError, LedgerRefusal, Patience, Unsuitable,
+};
+use perun_protocol::{Account, Timestamp};
+use world::{ALICE, BOB, FEE, FIRST, Proxy, QUICK, SECOND, WEALTH, World, account, units, user};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_approval_the_share_arrives_and_nothing_stays_approved() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    let receipt = world.deposit(&channel, FIRST, 242, Door::Approval).await;
+    assert_eq!(
+        (receipt.credited, receipt.holding),
+        (units(242), units(242))
+    );
+    assert!(receipt.block.is_some());
+    assert_eq!(world.held(&channel).await, [242, 0]);
+    assert_eq!(world.funds(&channel).await, 242);
+    assert_eq!(world.balance(&account(ALICE)).await, WEALTH - 242 - 2 * FEE);
+    let ledger = world.ledger_for(ALICE).await;
+    let spender = Account::of(channel.params.adjudicator());
+    let allowance = ledger.allowance(&account(ALICE), &spender).await.unwrap();
+    assert_eq!(allowance.amount, units(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn through_the_deposit_account_the_share_arrives() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    let receipt = world
+        .deposit(&channel, SECOND, 194, Door::DepositAccount)
+        .await;
+    assert_eq!(
+        (receipt.credited, receipt.holding),
+        (units(194), units(194))
+    );
+    assert_eq!(world.held(&channel).await, [0, 194]);
+    assert_eq!(world.funds(&channel).await, 194);
+    assert_eq!(world.balance(&account(BOB)).await, WEALTH - 194 - 2 * FEE);
+    let deposit_account = Account::of_deposit(&channel.params, SECOND);
+    assert_eq!(world.balance(&deposit_account).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_approved_before_is_used() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    let ledger = world.ledger_for(ALICE).await;
+    ledger
+        .approve(&approval(&channel, 242 + FEE))
+        .await
+        .unwrap();
+    world.deposit(&channel, FIRST, 242, Door::Approval).await;
+    assert_eq!(world.balance(&account(ALICE)).await, WEALTH - 242 - 2 * FEE);
+}
+
+fn approval(channel: &world::TestChannel, amount: u128) -> Approval {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let now = Timestamp::from_nanos(now.as_nanos() as u64);
+    Approval {
+        from_subaccount: [0; 32],
+        spender: Account::of(channel.params.adjudicator()),
+        amount: units(amount),
+        expected_allowance: units(0),
+        expires_at: now.saturating_add_nanos(3_600_000_000_000),
+        fee: units(FEE),
+        memo: [1; 32],
+        created_at: now,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_whose_answer_is_lost_is_not_made_again() {
+    let world = World::new().await;
+    let proxy = Proxy::before(&world).await;
+    proxy.lose_answers("deposit", 2);
+    let channel = world.channel(1);
+    let funder = world.funder_at(proxy.url(), ALICE).await;
+    let deposit = funder.deposit(
+        &channel.params,
+        FIRST,
+        channel.asset(),
+        units(242),
+        Door::Approval,
+    );
+    let receipt = deposit.await.unwrap();
+    assert_eq!(proxy.lost(), 2);
+    assert_eq!(
+        (receipt.credited, receipt.holding),
+        (units(242), units(242))
+    );
+    assert!(receipt.block.is_some(), "the log tells the block");
+    assert_eq!(world.held(&channel).await, [242, 0]);
+    assert_eq!(world.balance(&account(ALICE)).await, WEALTH - 242 - 2 * FEE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_was_lost_on_its_way_is_made() {
+    let world = World::new().await;
+    let proxy = Proxy::before(&world).await;
+    proxy.lose_calls("deposit", 1);
+    proxy.lose_answers("icrc2_approve", 1);
+    let channel = world.channel(1);
+    let funder = world.funder_at(proxy.url(), ALICE).await;
+    let deposit = funder.deposit(
+        &channel.params,
+        FIRST,
+        channel.asset(),
+        units(242),
+        Door::Approval,
+    );
+    deposit.await.unwrap();
+    assert_eq!(proxy.lost(), 2);
+    assert_eq!(world.balance(&account(ALICE)).await, WEALTH - 242 - 2 * FEE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_whose_answer_is_lost_pays_once() {
+    let world = World::new().await;
+    let proxy = Proxy::before(&world).await;
+    proxy.lose_answers("icrc1_transfer", 1);
+    proxy.lose_answers("deposit", 1);
+    let channel = world.channel(1);
+    let funder = world.funder_at(proxy.url(), BOB).await;
+    let door = Door::DepositAccount;
+    let deposit = funder.deposit(&channel.params, SECOND, channel.asset(), units(194), door);
+    let receipt = deposit.await.unwrap();
+    assert_eq!(proxy.lost(), 2);
+    assert_eq!(
+        (receipt.credited, receipt.holding),
+        (units(194), units(194))
+    );
+    assert_eq!(world.balance(&account(BOB)).await, WEALTH - 194 - 2 * FEE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_comes_late_finds_the_other_there() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    // The first request is held up so long that the agent gives up on it; the second overtakes it.
+    let target = local_ic::Target::ingress()
+        .to(world.adjudicator)
+        .method("deposit");
+    let rule = world.fault(target, Fault::DelayCall(Until::Released));
+    let receipt = world.deposit(&channel, FIRST, 242, Door::Approval).await;
+    assert_eq!(receipt.holding, units(242));
+    assert_eq!(world.fired(rule), 1);
+
+    // Even with enough approved for both, only one is pulled.
+    let ledger = world.ledger_for(ALICE).await;
+    ledger
+        .approve(&approval(&channel, 242 + FEE))
+        .await
+        .unwrap();
+    world.release(rule);
+    world.advance(Duration::from_secs(5));
+    assert_eq!(world.held(&channel).await, [242, 0]);
+    assert_eq!(world.balance(&account(ALICE)).await, WEALTH - 242 - 3 * FEE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_adjudicator_does_not_know_yet_is_asked_again() {
+    let world = World::new().await;
+    let rule = world.fault(world.ledger_calls("icrc2_transfer_from"), Fault::LoseReply);
+    let channel = world.channel(1);
+    let receipt = world.deposit(&channel, FIRST, 242, Door::Approval).await;
+    assert_eq!(world.fired(rule), 1);
+    assert_eq!(
+        (receipt.credited, receipt.holding),
+        (units(242), units(242))
+    );
+    assert_eq!(world.balance(&account(ALICE)).await, WEALTH - 242 - 2 * FEE);
+    assert_eq!(world.funds(&channel).await, 242);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_is_not_known_yet_is_asked_again() {
+    let world = World::new().await;
+    let rule = world.fault(world.ledger_calls("icrc1_transfer"), Fault::LoseReply);
+    let channel = world.channel(1);
+    let receipt = world
+        .deposit(&channel, SECOND, 194, Door::DepositAccount)
+        .await;
+    assert_eq!(world.fired(rule), 1);
+    assert_eq!(
+        (receipt.credited, receipt.holding),
+        (units(194), units(194))
+    );
+    assert_eq!(world.funds(&channel).await, 194);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_patience_an_unknown_outcome_is_said_to_be_one() {
+    let world = World::new().await;
+    world.fault(world.ledger_calls("icrc2_transfer_from"), Fault::LoseReply);
+    let channel = world.channel(1);
+    let ledger = world.ledger_for(ALICE).await;
+    ledger
+        .approve(&approval(&channel, 242 + FEE))
+        .await
+        .unwrap();
+    let hasty = world
+        .adjudicator_for(ALICE)
+        .await
+        .with_patience(Patience::NONE);
+    let deposit = || {
+        let params = &channel.params;
+        hasty.deposit_approved(
+            params,
+            FIRST,
+            channel.asset(),
+            [0; 32],
+            units(242),
+            units(0),
+        )
+    };
+    let pending = deposit().await.unwrap_err();
+    assert!(
+        matches!(pending, CallError::Unresolved(DepositError::Pending { .. })),
+        "{pending}"
+    );
+    assert!(pending.is_in_doubt());
+
+    // The same call again finds out. Without an attempt in doubt it is a plain refusal.
+    let arrived = deposit().await.unwrap_err();
+    let expected = DepositError::UnexpectedHolding { holding: 242 };
+    assert!(matches!(arrived, CallError::Refused(refusal) if refusal == expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_adjudicator_is_busy_the_funder_waits() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    let target = world.ledger_calls("icrc2_transfer_from");
+    let rule = world.fault(
+        target,
+        Fault::DelayCall(Until::Elapsed(Duration::from_secs(2))),
+    );
+    let alice = world.deposit(&channel, FIRST, 242, Door::Approval);
+    let bob = async {
+        while world.fired(rule) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Alice's pull is under way, so this one meets `Busy` until it is through.
+        let hasty = world
+            .adjudicator_for(BOB)
+            .await
+            .with_patience(Patience::NONE);
+        let busy = hasty.sweep(&channel.params, SECOND, channel.asset()).await;
+        assert!(
+            matches!(busy, Err(CallError::Refused(DepositError::Busy))),
+            "{busy:?}"
+        );
+        world
+            .deposit(&channel, SECOND, 194, Door::DepositAccount)
+            .await
+    };
+    tokio::join!(alice, bob);
+    assert_eq!(world.held(&channel).await, [242, 194]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_does_not_answer_is_asked_again() {
+    let world = World::new().await;
+    let reject = || Fault::RejectBefore {
+        code: RejectCode::SysTransient,
+        message: "no room".into(),
+    };
+    // The balance of the deposit account, and the sweep itself.
+    let unavailable = world.fault(world.ledger_calls("icrc1_balance_of"), reject());
+    let refused = world.fault(world.ledger_calls("icrc1_transfer"), reject());
+    let channel = world.channel(1);
+    let receipt = world
+        .deposit(&channel, SECOND, 194, Door::DepositAccount)
+        .await;
+    assert_eq!(receipt.holding, units(194));
+    assert_eq!((world.fired(unavailable), world.fired(refused)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fee_that_has_changed_is_paid() {
+    let world = World::new().await;
+    // The adjudicator has learnt the old fee by now.
+    let channel = world.funded(1, [10, 10]).await;
+    world.change_fee(25);
+    for (number, part, door) in [
+        (ALICE, FIRST, Door::Approval),
+        (BOB, SECOND, Door::DepositAccount),
+    ] {
+        let before = world.balance(&account(number)).await;
+        let receipt = world.deposit(&channel, part, 100, door).await;
+        assert_eq!(
+            (receipt.credited, receipt.holding),
+            (units(100), units(110))
+        );
+        assert_eq!(world.balance(&account(number)).await, before - 100 - 2 * 25);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fee_that_changes_between_order_and_deposit_is_paid() {
+    let world = World::new().await;
+    let channel = world.funded(1, [10, 10]).await;
+    let funder = world.funder_for(ALICE).await;
+    // What is approved covers the old fee only, which shows when it is pulled.
+    let ledger = world.ledger_for(ALICE).await;
+    ledger
+        .approve(&approval(&channel, 100 + FEE))
+        .await
+        .unwrap();
+    let (params, asset) = (&channel.params, channel.asset());
+    let order = funder.prepare(params, FIRST, asset, units(100), Door::Approval);
+    let mut order = order.await.unwrap();
+    let through_account = funder.prepare(params, SECOND, asset, units(5), Door::DepositAccount);
+    let mut through_account = through_account.await.unwrap();
+    world.change_fee(25);
+    let receipt = funder.carry_out(&mut order).await.unwrap();
+    assert_eq!(receipt.holding, units(110));
+
+    // A transfer's fee is part of it, so it takes another order; nothing was paid by this one.
+    let before = world.balance(&account(ALICE)).await;
+    let refused = funder.carry_out(&mut through_account).await.unwrap_err();
+    assert!(
+        matches!(refused, FundError::Transfer(CallError::Refused(_))),
+        "{refused}"
+    );
+    assert_eq!(world.balance(&account(ALICE)).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_carried_out_once_however_often() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    for (number, part, door) in [
+        (ALICE, FIRST, Door::Approval),
+        (BOB, SECOND, Door::DepositAccount),
+    ] {
+        let funder = world.funder_for(number).await;
+        let order = funder.prepare(&channel.params, part, channel.asset(), units(50), door);
+        let mut order = order.await.unwrap();
+        let first = funder.carry_out(&mut order).await.unwrap();
+        let second = funder.carry_out(&mut order).await.unwrap();
+        assert_eq!(first, second);
+        assert_eq!(world.balance(&account(number)).await, WEALTH - 50 - 2 * FEE);
+    }
+    assert_eq!(world.held(&channel).await, [50, 50]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_deposits_at_one_time_are_two() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    let funder = world.funder_for(BOB).await;
+    let prepare = || {
+        let (params, asset) = (&channel.params, channel.asset());
+        funder.prepare(params, SECOND, asset, units(50), Door::DepositAccount)
+    };
+    let (mut one, mut other) = (prepare().await.unwrap(), prepare().await.unwrap());
+    funder.carry_out(&mut one).await.unwrap();
+    funder.carry_out(&mut other).await.unwrap();
+    assert_eq!(world.held(&channel).await, [0, 100]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anybody_may_deposit_for_anybody() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    let stranger = world.funder_for(5).await;
+    for (part, door) in [(FIRST, Door::Approval), (SECOND, Door::DepositAccount)] {
+        let deposit = stranger.deposit(&channel.params, part, channel.asset(), units(7), door);
+        deposit.await.unwrap();
+    }
+    assert_eq!(world.held(&channel).await, [7, 7]);
+    assert_eq!(world.balance(&account(5)).await, WEALTH - 14 - 4 * FEE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_not_enough_is_told_so() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    let pauper = world.funder_for(20).await;
+    let deposit = |door| pauper.deposit(&channel.params, FIRST, channel.asset(), units(100), door);
+    let refused = deposit(Door::Approval).await.unwrap_err();
+    assert!(
+        matches!(refused, FundError::Approve(CallError::Refused(_))),
+        "{refused}"
+    );
+    let refused = deposit(Door::DepositAccount).await.unwrap_err();
+    assert!(
+        matches!(refused, FundError::Transfer(CallError::Refused(_))),
+        "{refused}"
+    );
+
+    // Enough for the approval, but not for the pull.
+    let alice = world.funder_for(ALICE).await;
+    let all = units(WEALTH);
+    let refused = alice.deposit(&channel.params, FIRST, channel.asset(), all, Door::Approval);
+    let refused = refused.await.unwrap_err();
+    let FundError::Deposit(CallError::Refused(DepositError::Refused(refusal))) = &refused else {
+        panic!("{refused}");
+    };
+    let balance = WEALTH - FEE;
+    assert_eq!(*refusal, LedgerRefusal::InsufficientFunds { balance });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_paid_for_a_channel_that_is_refused() {
+    let world = World::new().await;
+    let funder = world.funder_for(ALICE).await;
+    let short = world.channel_lasting(1, 59);
+    let deposit = |channel: world::TestChannel, part, amount| {
+        let funder = &funder;
+        async move {
+            let (params, asset) = (&channel.params, channel.asset());
+            let door = Door::DepositAccount;
+            funder
+                .deposit(params, part, asset, units(amount), door)
+                .await
+                .unwrap_err()
+        }
+    };
+    let refused = deposit(short, FIRST, 100).await;
+    let unsuitable = Unsuitable::ChallengeDuration {
+        given_s: 59,
+        min_s: 60,
+        max_s: 86_400,
+    };
+    assert!(matches!(refused, FundError::Unsuitable(error) if error == unsuitable));
+
+    let part = perun_protocol::PartIdx::new(2);
+    let refused = deposit(world.channel(1), part, 100).await;
+    assert!(
+        matches!(refused, FundError::UnknownPart { .. }),
+        "{refused}"
+    );
+    let refused = deposit(world.channel(1), FIRST, 0).await;
+    assert!(matches!(refused, FundError::NothingToDeposit), "{refused}");
+    let refused = deposit(world.channel(1), FIRST, u128::MAX).await;
+    assert!(matches!(refused, FundError::AmountOverflow), "{refused}");
+    assert_eq!(world.balance(&account(ALICE)).await, WEALTH);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_anonymous_identity_has_no_account() {
+    let world = World::new().await;
+    let agent = ic_agent::Agent::builder()
+        .with_url(world.server.url())
+        .build()
+        .unwrap();
+    agent.set_root_key(world.server.root_key());
+    let adjudicator = perun_client::Adjudicator::new(agent, world.adjudicator);
+    let channel = world.channel(1);
+    let funder = perun_client::Funder::new(adjudicator.with_patience(QUICK));
+    let deposit = funder.deposit(
+        &channel.params,
+        FIRST,
+        channel.asset(),
+        units(1),
+        Door::Approval,
+    );
+    assert!(matches!(deposit.await, Err(FundError::NoAccount { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subaccount_pays_if_it_is_asked_to() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    let from_subaccount = [3; 32];
+    let savings = Account {
+        subaccount: from_subaccount,
+        ..account(ALICE)
+    };
+    let ledger = world.ledger_for(ALICE).await;
+    let transfer = perun_client::Transfer {
+        from_subaccount: [0; 32],
+        to: savings,
+        amount: units(1_000),
+        fee: units(FEE),
+        memo: [0; 32],
+        created_at: approval(&channel, 0).created_at,
+    };
+    let block = ledger.transfer(&transfer).await.unwrap();
+    assert_eq!(
+        ledger.transfer(&transfer).await.unwrap(),
+        block,
+        "the same block again"
+    );
+    let funder = world
+        .funder_for(ALICE)
+        .await
+        .with_subaccount(from_subaccount);
+    for door in [Door::Approval, Door::DepositAccount] {
+        let deposit = funder.deposit(&channel.params, FIRST, channel.asset(), units(100), door);
+        deposit.await.unwrap();
+    }
+    assert_eq!(world.balance(&savings).await, 1_000 - 200 - 4 * FEE);
+    assert_eq!(world.balance(&account(ALICE)).await, WEALTH - 1_000 - FEE);
+    assert_eq!(world.held(&channel).await, [200, 0]);
+    assert_ne!(user(ALICE), user(BOB));
+}

@@ -1,0 +1,126 @@
+//! Channels as their participants see them: keys, params, states that both sign.
+
+use perun_canister_api::convert;
+use perun_client::{DepositReceipt, Door};
+use perun_protocol::{
+    Account, Amount, AssetId, Balances, ChallengeDuration, Nonce, Params, PartIdx, RefundClaim,
+    SecretKey, SignedRefundClaim, SignedState, SignedWithdrawalAuth, Signer as _, State,
+    UnverifiedSignedState, Version, WithdrawalAuth,
+};
+
+use super::{CHALLENGE_S, World, units};
+
+/// The first and the second participant.
+pub const FIRST: PartIdx = PartIdx::new(0);
+pub const SECOND: PartIdx = PartIdx::new(1);
+
+pub struct TestChannel {
+    pub params: Params,
+    pub keys: [SecretKey; 2],
+}
+
+/// A table of amounts of one asset.
+pub fn table(amounts: [u128; 2]) -> Balances {
+    Balances::new(2, amounts.map(Amount::new).to_vec()).unwrap()
+}
+
+impl World {
+    /// A channel of two about the ledger's token.
+    pub fn channel(&self, nonce: u8) -> TestChannel {
+        self.channel_lasting(nonce, CHALLENGE_S.0)
+    }
+
+    pub fn channel_lasting(&self, nonce: u8, challenge_s: u32) -> TestChannel {
+        let keys = [1, 2].map(|number| SecretKey::from_bytes(&[number; 32]).unwrap());
+        let params = Params::new(
+            Nonce::from_bytes([nonce; 32]),
+            keys.iter().map(SecretKey::participant).collect(),
+            vec![AssetId::Icrc(convert::principal(self.ledger).unwrap())],
+            ChallengeDuration::from_secs(challenge_s).unwrap(),
+            convert::principal(self.adjudicator).unwrap(),
+        );
+        TestChannel {
+            params: params.unwrap(),
+            keys,
+        }
+    }
+
+    /// A channel that the users 0 and 1 have deposited into, by a door each.
+    pub async fn funded(&self, nonce: u8, deposits: [u128; 2]) -> TestChannel {
+        let channel = self.channel(nonce);
+        self.deposit(&channel, FIRST, deposits[0], Door::Approval)
+            .await;
+        self.deposit(&channel, SECOND, deposits[1], Door::DepositAccount)
+            .await;
+        channel
+    }
+
+    pub async fn deposit(
+        &self,
+        channel: &TestChannel,
+        part: PartIdx,
+        amount: u128,
+        door: Door,
+    ) -> DepositReceipt {
+        let funder = self.funder_for(part.number()).await;
+        let deposit = funder.deposit(&channel.params, part, channel.asset(), units(amount), door);
+        deposit.await.unwrap()
+    }
+
+    /// What is held for both.
+    pub async fn held(&self, channel: &TestChannel) -> [u128; 2] {
+        let adjudicator = self.adjudicator_for(9).await;
+        let holdings = adjudicator.holdings(&channel.params).await.unwrap();
+        [FIRST, SECOND].map(|part| {
+            let held = holdings.as_ref();
+            let held = held.map(|held| held.of(&channel.params, &channel.asset(), part));
+            held.unwrap_or_default().units()
+        })
+    }
+}
+
+impl TestChannel {
+    pub fn asset(&self) -> AssetId {
+        self.params.assets()[0]
+    }
+
+    pub fn state(&self, version: u64, shares: [u128; 2], funding: [u128; 2]) -> State {
+        let (id, version) = (self.params.id(), Version::new(version));
+        State::new(id, version, table(shares), table(funding)).unwrap()
+    }
+
+    pub fn sign(&self, state: State) -> SignedState {
+        let digest = state.digest();
+        let signatures = self.keys.iter().map(|key| key.sign(&digest)).collect();
+        let signed = UnverifiedSignedState { state, signatures };
+        signed.verify(&self.params).unwrap()
+    }
+
+    pub fn signed(&self, version: u64, shares: [u128; 2], funding: [u128; 2]) -> SignedState {
+        self.sign(self.state(version, shares, funding))
+    }
+
+    pub fn last(&self, version: u64, shares: [u128; 2], funding: [u128; 2]) -> SignedState {
+        self.sign(self.state(version, shares, funding).finalized())
+    }
+
+    pub fn refund_claim(&self, part: PartIdx) -> SignedRefundClaim {
+        let claim = RefundClaim {
+            channel: self.params.id(),
+            part,
+        };
+        let signature = claim.sign(&self.keys[part.index()]);
+        claim.verify(&self.params, signature).unwrap()
+    }
+
+    pub fn authorise(&self, part: PartIdx, receiver: Account) -> SignedWithdrawalAuth {
+        let auth = WithdrawalAuth {
+            channel: self.params.id(),
+            asset: self.asset(),
+            part,
+            receiver,
+        };
+        let signature = auth.sign(&self.keys[part.index()]);
+        auth.verify(&self.params, signature).unwrap()
+    }
+}
