@@ -52,16 +52,26 @@ impl World {
 
     pub fn with_ledgers(count: usize) -> Self {
         let mut ic = Replica::new(Config::default());
-        let wasm = canister_wasm("ledger").unwrap();
-        let ledgers: Vec<_> = (0..count)
-            .map(|_| {
-                let ledger = ic.create_canister(admin());
-                let args = candid::encode_one(LedgerArg::Init(ledger_init())).unwrap();
-                ic.install(ledger, &wasm, args).unwrap();
-                ledger
-            })
-            .collect();
+        let ledgers = (0..count).map(|_| ic.create_canister(admin())).collect();
         let adjudicator = ic.create_canister(admin());
+        Self::installed(ic, adjudicator, ledgers)
+    }
+
+    /// An adjudicator and ledgers with these ids.
+    pub fn with_ids(adjudicator: Principal, ledgers: Vec<Principal>) -> Self {
+        let mut ic = Replica::new(Config::default());
+        for id in ledgers.iter().chain([&adjudicator]) {
+            ic.create_canister_with_id(admin(), *id).unwrap();
+        }
+        Self::installed(ic, adjudicator, ledgers)
+    }
+
+    fn installed(mut ic: Replica, adjudicator: Principal, ledgers: Vec<Principal>) -> Self {
+        let wasm = canister_wasm("ledger").unwrap();
+        for &ledger in &ledgers {
+            let args = candid::encode_one(LedgerArg::Init(ledger_init())).unwrap();
+            ic.install(ledger, &wasm, args).unwrap();
+        }
         let mut world = Self {
             ic,
             adjudicator,
