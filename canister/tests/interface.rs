@@ -103,7 +103,10 @@ fn an_upgrade_needs_no_argument() {
     let channel = world.funded(1, [10, 20]);
     let wasm = local_ic::canister_wasm("adjudicator").unwrap();
     for argument in [vec![], candid::encode_args(()).unwrap()] {
-        world.ic.upgrade(world.adjudicator, &wasm, argument).unwrap();
+        world
+            .ic
+            .upgrade(world.adjudicator, &wasm, argument)
+            .unwrap();
     }
     assert_eq!(world.holdings(&channel).unwrap().amounts, [[10, 20]]);
 }
@@ -118,6 +121,11 @@ fn an_upgrade_can_add_a_ledger() {
         ..Default::default()
     };
     world.upgrade_adjudicator(Some(args)).unwrap();
-    let ledgers: Vec<_> = world.info().ledgers.iter().map(|info| info.ledger).collect();
+    let ledgers: Vec<_> = world
+        .info()
+        .ledgers
+        .iter()
+        .map(|info| info.ledger)
+        .collect();
     assert_eq!(ledgers, [served, vec![added]].concat());
 }
