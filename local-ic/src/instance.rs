@@ -88,7 +88,7 @@ impl Instance {
             ..Host::default()
         };
         let live = Live::new(&module, host, max_heap_bytes)
-            .map_err(|(message, host)| (message, host.stable))?;
+            .map_err(|refused| (refused.0, refused.1.stable))?;
         let shadow = live.heap().to_vec();
         let shadow_globals = live.globals();
         Ok(Self {
@@ -228,25 +228,32 @@ impl Instance {
         self.live.set_globals(&self.shadow_globals);
     }
 
-    /// Makes a new store with a heap of the committed size. Should the engine refuse that, which
-    /// it allowed before, the heap stays large and its new part is zeroed.
+    /// Makes a new store with a heap of the committed size. Should there be no memory for that, the
+    /// heap stays large and its new part is zeroed.
     fn renew(&mut self) {
         let host = std::mem::take(self.live.store.data_mut());
-        match Live::new(&self.module, host, self.max_heap_bytes) {
+        let host = match Live::new(&self.module, host, self.max_heap_bytes) {
             Ok(mut live) => {
                 live.grow_to(self.shadow.len());
-                self.live = live;
+                if live.heap().len() == self.shadow.len() {
+                    self.live = live;
+                    return;
+                }
+                std::mem::take(live.store.data_mut())
             }
-            Err((_, host)) => {
-                let memory = self.live.memory;
-                *self.live.store.data_mut() = Host { memory, ..host };
-            }
-        }
+            Err(refused) => refused.1,
+        };
+        let memory = self.live.memory;
+        *self.live.store.data_mut() = Host { memory, ..host };
     }
 }
 
 impl Live {
-    fn new(module: &Module, host: Host, max_heap_bytes: usize) -> Result<Self, (String, Host)> {
+    fn new(
+        module: &Module,
+        host: Host,
+        max_heap_bytes: usize,
+    ) -> Result<Self, Box<(String, Host)>> {
         let runtime = &module.runtime;
         let mut store = Store::new(&runtime.engine, host);
         let host = store.data_mut();
@@ -264,7 +271,7 @@ impl Live {
         });
         let instance = match instance {
             Ok(instance) => instance,
-            Err(error) => return Err((error.to_string(), store.into_data())),
+            Err(error) => return Err(Box::new((error.to_string(), store.into_data()))),
         };
         let memory = instance.get_memory(&store, module::MEMORY);
         let table = instance.get_table(&store, module::TABLE);

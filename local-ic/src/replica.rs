@@ -31,7 +31,7 @@ pub use log::ExecutionRecord;
 
 use crate::canister::{Canister, CanisterInfo, Status};
 use crate::certificate::SubnetKeys;
-use crate::faults::{Faults, RuleId};
+use crate::faults::{Faults, ReplyFault, RuleId};
 use crate::ic0::Facts;
 use crate::module::MethodKind;
 use crate::reject::{ErrorCode, Reject};
@@ -106,8 +106,15 @@ struct Request {
     arg: Vec<u8>,
     cycles: u128,
     deadline_ns: Option<u64>,
-    /// Held back by a fault before: not counted by the rules again.
-    struck: bool,
+    /// What faults do to its execution; `None` until the rules have seen it.
+    struck: Option<Struck>,
+}
+
+/// What faults do to an execution that does take place.
+#[derive(Clone, Debug, Default)]
+struct Struck {
+    instruction_limit: Option<u64>,
+    reply_faults: Vec<ReplyFault>,
 }
 
 /// An answer on its way to a caller.
@@ -428,7 +435,7 @@ mod tests {
             [
                 "bnz7o-iuaaa-aaaaa-qaaaa-cai",
                 "bkyz2-fmaaa-aaaaa-qaaaq-cai",
-                "be2us-64aaa-aaaaa-qaabq-cai"
+                "bd3sg-teaaa-aaaaa-qaaba-cai"
             ]
         );
     }

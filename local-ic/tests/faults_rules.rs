@@ -354,3 +354,15 @@ fn clearing_lets_go_of_everything() {
         assert_eq!(pair.outcome(&id).unwrap().code(), 0);
     }
 }
+
+#[test]
+fn a_message_can_be_struck_twice() {
+    let mut pair = Pair::new();
+    let delay = pair.add(Target::call(), Fault::DelayCall(Until::Released));
+    pair.add(Target::call(), Fault::LoseReply);
+    let id = pair.begin(0, "ok");
+    assert_eq!((pair.called(), pair.outcome(&id)), (0, None));
+    pair.world.ic.faults().release(delay);
+    pair.world.ic.run();
+    assert_eq!((pair.called(), pair.outcome(&id).unwrap().code()), (1, 6));
+}

@@ -336,7 +336,7 @@ fn the_status_shows_what_there_is() {
         Nat::from(131_072u32)
     );
     assert_eq!(status.memory_metrics.wasm_memory_size, Nat::from(65_536u32));
-    assert!(status.memory_size > Nat::from(131_072u32 + 65_536));
+    assert!(status.memory_size > 131_072u32 + 65_536);
     let hash = world.ic.canister(id).unwrap().module_hash.unwrap();
     assert_eq!(status.module_hash, Some(hash.to_vec()));
     world.ic.stop(id).unwrap();

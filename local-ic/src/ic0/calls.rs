@@ -18,6 +18,13 @@ const MAX_METHOD_NAME: u32 = 20_000;
 /// The most open calls from one canister to another.
 const MAX_OPEN_CALLS: usize = 500;
 
+/// The most bytes of arguments in the calls of one message. The Internet Computer bounds the memory
+/// of all messages on a subnet instead.
+const MAX_QUEUED_BYTES: usize = 512 * 1024 * 1024;
+
+/// What a queued call counts beside its argument, in bytes.
+const CALL_OVERHEAD: usize = 1024;
+
 /// `call_perform`'s answer for a full queue: the reject code of a transient error.
 const NOT_QUEUED: u32 = 2;
 
@@ -135,13 +142,16 @@ impl Sys<'_> {
     }
 
     pub(super) fn call_perform(&mut self) -> Result<u32, Trap> {
-        let callee = self.host.building("call_perform")?.callee;
-        let open = self.host.effects.open_calls.entry(callee).or_default();
-        if *open >= MAX_OPEN_CALLS {
+        let call = self.host.building("call_perform")?;
+        let (callee, bytes) = (call.callee, call.arg.len() + CALL_OVERHEAD);
+        let effects = &mut self.host.effects;
+        let open = effects.open_calls.get(&callee).copied().unwrap_or(0);
+        if open >= MAX_OPEN_CALLS || effects.queued_bytes + bytes > MAX_QUEUED_BYTES {
             self.host.drop_half_built_call();
             return Ok(NOT_QUEUED);
         }
-        *open += 1;
+        effects.queued_bytes += bytes;
+        effects.open_calls.insert(callee, open + 1);
         self.host
             .effects
             .calls

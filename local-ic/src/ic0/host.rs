@@ -147,6 +147,8 @@ pub(crate) struct Effects {
     pub(crate) answer: Option<Result<Vec<u8>, Reject>>,
     pub(crate) building: Option<OutgoingCall>,
     pub(crate) calls: Vec<OutgoingCall>,
+    /// The memory these calls take, in bytes.
+    pub(crate) queued_bytes: usize,
     /// The balance after it.
     pub(crate) balance: u128,
     pub(crate) cycles_available: u128,

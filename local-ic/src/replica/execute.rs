@@ -3,7 +3,7 @@
 //! Each execution ends in [`Replica::settle`], which keeps or takes back what it did, lets its
 //! calls and its answer leave, and closes the call context when nothing is left to wait for.
 
-use super::{Held, Replica, Request, Response, Task};
+use super::{Held, Replica, Request, Response, Struck, Task};
 use crate::call_context::{CallContext, Callback, Origin};
 use crate::canister::Status;
 use crate::faults::{Fault, Message, MessageKind, ReplyFault, RuleId, Until};
@@ -13,13 +13,6 @@ use crate::management;
 use crate::module::{Hook, MethodKind, method_export};
 use crate::reject::{ErrorCode, Reject};
 use candid::Principal;
-
-/// What faults do to an execution that does take place.
-#[derive(Default)]
-struct Struck {
-    instruction_limit: Option<u64>,
-    reply_faults: Vec<ReplyFault>,
-}
 
 impl Replica {
     /// Executes a task; `false` when nothing was executed: nobody waits for it any more, or a
@@ -41,31 +34,15 @@ impl Replica {
             // The caller was told that the outcome is unknown; what is still queued is dropped.
             return false;
         }
-        let mut struck = Struck::default();
-        if !request.struck {
-            request.struck = true;
-            let kind = match request.origin {
-                Origin::Ingress(_) => MessageKind::Ingress,
-                _ => MessageKind::Call,
-            };
-            let faults = self.faults.strike(&Message {
-                kind,
-                caller: request.caller,
-                callee: request.callee,
-                method: &request.method,
-            });
-            // What lets the call not happen comes before what happens to the answer.
-            for (rule, fault) in faults {
+        if request.struck.is_none() {
+            let mut struck = Struck::default();
+            let (mut refused, mut delayed) = (None, None);
+            for (rule, fault) in self.faults.strike(&request.for_rules()) {
                 match fault {
                     Fault::RejectBefore { code, message } => {
-                        let reject = Reject::with_code(code, message);
-                        self.respond(request.origin, Err(reject), request.cycles, &[]);
-                        return true;
+                        refused = Some(Reject::with_code(code, message));
                     }
-                    Fault::DelayCall(until) => {
-                        self.hold(Task::Request(Box::new(request)), rule, until);
-                        return false;
-                    }
+                    Fault::DelayCall(until) => delayed = Some((rule, until)),
                     Fault::StopCallee => {
                         // Should it not exist, the request is rejected for that.
                         let _ = self.begin_stop(request.callee, None);
@@ -79,7 +56,17 @@ impl Replica {
                     }
                 }
             }
+            request.struck = Some(struck);
+            if let Some(reject) = refused {
+                self.respond(request.origin, Err(reject), request.cycles, &[]);
+                return true;
+            }
+            if let Some((rule, until)) = delayed {
+                self.hold(Task::Request(Box::new(request)), rule, until);
+                return false;
+            }
         }
+        let struck = request.struck.take().unwrap_or_default();
         if request.callee == Principal::management_canister() {
             management::execute(self, request.into_management(struck.reply_faults));
         } else {
@@ -398,7 +385,7 @@ impl Replica {
             arg: call.arg,
             cycles: call.cycles,
             deadline_ns,
-            struck: false,
+            struck: None,
         })));
     }
 
@@ -472,6 +459,18 @@ impl crate::canister::Canister {
 }
 
 impl Request {
+    fn for_rules(&self) -> Message<'_> {
+        Message {
+            kind: match self.origin {
+                Origin::Ingress(_) => MessageKind::Ingress,
+                _ => MessageKind::Call,
+            },
+            caller: self.caller,
+            callee: self.callee,
+            method: &self.method,
+        }
+    }
+
     fn into_management(self, reply_faults: Vec<ReplyFault>) -> management::Call {
         management::Call {
             origin: self.origin,

@@ -146,7 +146,7 @@ impl Replica {
             arg: ingress.arg,
             cycles: 0,
             deadline_ns: None,
-            struck: false,
+            struck: None,
         })));
         self.state_version += 1;
         Ok(())

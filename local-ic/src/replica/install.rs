@@ -216,7 +216,8 @@ impl Replica {
                 effects.certified_data = effects.certified_data.or(certified_data);
                 self.replace(id, instance, effects)
             }
-            Err((reject, stable)) => {
+            Err(failed) => {
+                let (reject, stable) = *failed;
                 self.undo_upgrade(id, Some(stable))?;
                 Err(reject)
             }
@@ -235,7 +236,7 @@ impl Replica {
 
     /// Installs with nothing kept of what was there.
     fn initialize_afresh(&mut self, id: Principal, setup: Setup) -> Result<(), Reject> {
-        let (instance, mut effects) = self.initialize(id, setup).map_err(|(reject, _)| reject)?;
+        let (instance, mut effects) = self.initialize(id, setup).map_err(|failed| failed.0)?;
         effects.certified_data.get_or_insert_default();
         self.replace(id, instance, effects)
     }
@@ -246,10 +247,10 @@ impl Replica {
         &mut self,
         id: Principal,
         setup: Setup,
-    ) -> Result<(Instance, Effects), (Reject, StableMemory)> {
+    ) -> Result<(Instance, Effects), Box<(Reject, StableMemory)>> {
         let limit = self.config.install_instructions;
         let Some(canister) = self.canisters.get(&id) else {
-            return Err((Reject::canister_not_found(id), setup.stable));
+            return Err(Box::new((Reject::canister_not_found(id), setup.stable)));
         };
         let mut input = canister.input(Context::Init, self.time_ns, limit);
         input.caller = setup.caller;
@@ -258,7 +259,7 @@ impl Replica {
         input.timer_ns = 0;
         let (module, hook) = (setup.module, setup.hook);
         let mut instance = Instance::new(module.clone(), setup.stable, self.config.max_heap_bytes)
-            .map_err(|(problem, stable)| (invalid(id, &problem), stable))?;
+            .map_err(|(problem, stable)| Box::new((invalid(id, &problem), stable)))?;
         let mut left = limit.saturating_sub(setup.instructions_used);
         let mut effects = Effects::of(&input);
         if module.has_start {
@@ -267,7 +268,7 @@ impl Replica {
             self.note(id, "start", &finished);
             left = left.saturating_sub(finished.instructions);
             if let Err(trap) = finished.result {
-                return Err((trap.to_reject(id), instance.take_stable()));
+                return Err(Box::new((trap.to_reject(id), instance.take_stable())));
             }
         }
         if module.has(hook) {
@@ -280,7 +281,7 @@ impl Replica {
             };
             self.note(id, label, &finished);
             if let Err(trap) = finished.result {
-                return Err((trap.to_reject(id), instance.take_stable()));
+                return Err(Box::new((trap.to_reject(id), instance.take_stable())));
             }
             effects = finished.effects;
         }

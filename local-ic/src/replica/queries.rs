@@ -220,7 +220,9 @@ impl Replica {
             return Err(Reject::canister_not_found(id));
         };
         let mut finished = instance.run(entry, input);
-        canister.print(std::mem::take(&mut finished.effects.debug_output));
+        if finished.result != Err(Trap::CertificateNeeded) {
+            canister.print(std::mem::take(&mut finished.effects.debug_output));
+        }
         Ok(finished)
     }
 
