@@ -10,6 +10,8 @@
 use core::fmt;
 
 use k256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
+use k256::elliptic_curve::ops::Reduce;
+use k256::{Scalar, U256};
 
 use crate::Participant;
 
@@ -148,9 +150,12 @@ impl Signer for SecretKey {
     }
 
     fn sign(&self, digest: &Digest) -> Signature {
+        // RFC 6979 (section 2.3.4) derives the nonce from the digest modulo the order, which the
+        // crate leaves to its caller. The signature is one of the digest either way.
+        let reduced = <Scalar as Reduce<U256>>::reduce_bytes(&(*digest).into()).to_bytes();
         let signature: k256::ecdsa::Signature = self
             .0
-            .sign_prehash(digest)
+            .sign_prehash(&reduced)
             .expect("RFC 6979 finds a nonce for every 32-byte digest");
         let low = signature.normalize_s().unwrap_or(signature);
         Signature(low.to_bytes().into())

@@ -9,6 +9,9 @@ use proptest::prelude::*;
 
 use crate::strategies as make;
 
+/// One asset's balances and funding.
+type Row = (Vec<u128>, Vec<u128>);
+
 /// Deposits, and the states that were signed on them, version by version.
 #[derive(Clone, Debug)]
 struct Game {
@@ -26,7 +29,7 @@ struct Move {
 
 /// One asset of one state: the funding is the deposits, or less, or more, and the balances split it
 /// anew.
-fn row(held: Vec<u128>) -> impl Strategy<Value = (Vec<u128>, Vec<u128>)> {
+fn row(held: Vec<u128>) -> impl Strategy<Value = Row> {
     let parts = held.len();
     let less = (vec(any::<u128>(), parts), Just(held.clone())).prop_map(|(less, held)| {
         let fraction = |(held, less): (&u128, u128)| {
@@ -71,7 +74,7 @@ fn game() -> impl Strategy<Value = Game> {
     (make::channel(), states, make::duration()).prop_map(|(channel, states, duration)| {
         let (held, states, last_is_final) = states;
         let last = states.len() - 1;
-        let state = |(version, rows): (usize, Vec<(Vec<u128>, Vec<u128>)>)| {
+        let state = |(version, rows): (usize, Vec<Row>)| {
             let (balances, funding): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
             let version_number = Version::new(version as u64);
             let (balances, funding) = (make::table(&balances), make::table(&funding));

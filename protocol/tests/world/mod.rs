@@ -167,7 +167,7 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn unhex(text: &str) -> Vec<u8> {
     let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
     assert!(text.chars().all(is_digit), "not lower-case hex: {text}");
-    assert!(text.len() % 2 == 0, "half a byte: {text}");
+    assert!(text.len().is_multiple_of(2), "half a byte: {text}");
     (0..text.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())

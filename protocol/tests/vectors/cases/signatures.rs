@@ -131,6 +131,12 @@ fn ours() -> Vec<Value> {
             digest(Domain::State, b"perun"),
         ),
         case("a digest of zeros", 1, [0; 32]),
+        case(
+            "a digest above the order, which RFC 6979 reduces",
+            1,
+            [255; 32],
+        ),
+        case("a digest that is the order", 1, unhex_array(ORDER)),
     ]
 }
 
