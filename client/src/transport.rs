@@ -2,7 +2,7 @@
 //! help.
 
 use ic_agent::AgentError;
-use ic_agent::agent::RejectCode;
+use ic_agent::agent::{RejectCode, RejectResponse};
 
 /// What an error of the agent means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,12 +48,14 @@ impl Meaning {
             AgentError::CertifiedReject { reject, .. } => match reject.reject_code {
                 RejectCode::SysTransient => Self::NOT_RUN,
                 RejectCode::SysFatal | RejectCode::DestinationInvalid => Self::NEVER_SENT,
+                RejectCode::CanisterError if is_wrong_canister(reject) => Self::NEVER_SENT,
                 // A trap; it may be one behind an await. Or the canister is stopped for an upgrade.
                 RejectCode::CanisterError => Self::UNKNOWN,
                 RejectCode::CanisterReject => Self::HOPELESS,
             },
             // Not signed by the subnet: whoever stands between may say so of a call that ran.
             AgentError::UncertifiedReject { reject, .. } => match reject.reject_code {
+                RejectCode::CanisterError if is_wrong_canister(reject) => Self::HOPELESS,
                 RejectCode::SysTransient | RejectCode::CanisterError => Self::UNKNOWN,
                 RejectCode::SysFatal
                 | RejectCode::DestinationInvalid
@@ -75,10 +77,14 @@ impl Meaning {
     }
 }
 
+/// Whether the canister has no such method, or no module at all.
+fn is_wrong_canister(reject: &RejectResponse) -> bool {
+    matches!(reject.error_code.as_deref(), Some("IC0536" | "IC0537"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ic_agent::agent::RejectResponse;
     use ic_agent::agent_error::HttpErrorPayload;
 
     fn reject(reject_code: RejectCode) -> RejectResponse {
@@ -119,8 +125,17 @@ mod tests {
     }
 
     #[test]
-    fn a_canister_that_does_not_exist_is_not_waited_for() {
+    fn a_canister_that_does_not_exist_or_is_another_is_not_waited_for() {
         assert!(!certified(RejectCode::DestinationInvalid).is_passing);
+        let without_method = RejectResponse {
+            error_code: Some("IC0536".into()),
+            ..reject(RejectCode::CanisterError)
+        };
+        let meaning = Meaning::of(&AgentError::CertifiedReject {
+            reject: without_method,
+            operation: None,
+        });
+        assert_eq!(meaning, Meaning::NEVER_SENT);
     }
 
     #[test]

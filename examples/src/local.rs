@@ -46,7 +46,6 @@ impl LocalNetwork {
         controller: Principal,
         endowments: &[Endowment],
     ) -> Result<Self, Failure> {
-        tracing::info!("Building the canisters; the first time this takes some minutes");
         // Building blocks for as long as it takes, so it gets a thread of its own.
         let build = || Ok::<_, Failure>((canister_wasm("ledger")?, canister_wasm("adjudicator")?));
         let (ledger_wasm, adjudicator_wasm) = tokio::task::spawn_blocking(build).await??;

@@ -15,6 +15,7 @@ pub fn show_log(program: &'static str) {
         .from_env_lossy();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(false)
         .event_format(Style { program });
     // Fails if somebody has set a log up already, who wants it otherwise then.
     let _ = subscriber.try_init();

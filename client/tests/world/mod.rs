@@ -1,7 +1,11 @@
 //! The test world: the real wasm of adjudicator and ledger on an embedded Internet Computer,
 //! reached over HTTP by unmodified agents with all their verification on.
 
-#![allow(dead_code, reason = "each test file uses its part of the world")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test file uses its part of the world"
+)]
 
 mod channel;
 mod proxy;
