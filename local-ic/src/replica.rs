@@ -17,32 +17,37 @@
 //! the call context that may still accept them, except for what is created by the provisional
 //! methods, burnt, or lost with a best-effort answer.
 
+mod callbacks;
+mod config;
 mod execute;
 mod ingress;
 mod install;
 mod log;
 mod queries;
+mod queue;
 mod respond;
+mod settle;
 mod tasks;
 
+pub use config::Config;
 pub use ingress::{Ingress, IngressRecord, IngressStatus, MessageId};
 pub use install::InstallMode;
 pub use log::ExecutionRecord;
 
 use crate::canister::{Canister, CanisterInfo, Status};
 use crate::certificate::SubnetKeys;
-use crate::faults::{Faults, ReplyFault, RuleId};
+use crate::faults::Faults;
 use crate::ic0::Facts;
 use crate::module::MethodKind;
 use crate::reject::{ErrorCode, Reject};
 use candid::Principal;
 use ingress::History;
 use log::ExecutionLog;
+use queue::{Held, Request, Response, Struck, Task};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The number in the first canister id of a fresh network, as `dfx` has it.
 const FIRST_CANISTER: u64 = 0x8000_0000_0010_0000;
@@ -50,98 +55,10 @@ const FIRST_CANISTER: u64 = 0x8000_0000_0010_0000;
 /// More messages than this in one [`Replica::run`] are taken for an endless loop.
 const MAX_RUN: u64 = 1_000_000;
 
-/// How a replica behaves.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where all randomness comes from, `raw_rand` too.
-    pub seed: u64,
-    /// The time it begins at, in ns since 1970.
-    pub time_ns: u64,
-    /// The longest step in which [`Replica::advance`] moves time: the length of a round.
-    pub step: Duration,
-    /// What a canister gets that is created without an amount, in cycles.
-    pub initial_cycles: u128,
-    /// The most heap a canister may have, in bytes.
-    pub max_heap_bytes: usize,
-    /// The most instructions of an update, a callback or a timer.
-    pub update_instructions: u64,
-    /// The most instructions of a query; a composite query's calls share them.
-    pub query_instructions: u64,
-    /// The most instructions of an install or upgrade, with all its hooks.
-    pub install_instructions: u64,
-    /// The most instructions of `inspect_message`.
-    pub inspect_instructions: u64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            seed: 0,
-            // 2026-01-01T00:00:00Z.
-            time_ns: 1_767_225_600_000_000_000,
-            step: Duration::from_secs(1),
-            initial_cycles: 1_000_000_000_000_000,
-            max_heap_bytes: 4 << 30,
-            update_instructions: 40_000_000_000,
-            query_instructions: 5_000_000_000,
-            install_instructions: 300_000_000_000,
-            inspect_instructions: 200_000_000,
-        }
-    }
-}
-
 /// Makes the certificates that queries hand to canisters.
 pub trait Certifier: Send {
     /// A certificate that shows the canister's certified data as of now.
     fn data_certificate(&mut self, replica: &Replica, canister: Principal) -> Vec<u8>;
-}
-
-/// A request on its way to a canister.
-#[derive(Clone, Debug)]
-struct Request {
-    origin: crate::call_context::Origin,
-    caller: Principal,
-    callee: Principal,
-    method: String,
-    arg: Vec<u8>,
-    cycles: u128,
-    deadline_ns: Option<u64>,
-    /// What faults do to its execution; `None` until the rules have seen it.
-    struck: Option<Struck>,
-}
-
-/// What faults do to an execution that does take place.
-#[derive(Clone, Debug, Default)]
-struct Struck {
-    instruction_limit: Option<u64>,
-    reply_faults: Vec<ReplyFault>,
-}
-
-/// An answer on its way to a caller.
-#[derive(Clone, Debug)]
-struct Response {
-    canister: Principal,
-    callback: u64,
-    result: Result<Vec<u8>, Reject>,
-    refund: u128,
-    best_effort: bool,
-}
-
-/// Something to execute.
-#[derive(Clone, Debug)]
-enum Task {
-    Request(Box<Request>),
-    Response(Box<Response>),
-    Timer(Principal),
-    Heartbeat(Principal),
-}
-
-/// A task that a fault holds back.
-struct Held {
-    task: Task,
-    rule: RuleId,
-    /// When it moves on by itself, in ns.
-    until_ns: Option<u64>,
 }
 
 /// An embedded Internet Computer: one subnet with one node, which is told what to do.
