@@ -36,7 +36,8 @@ pub enum BalancesError {
 }
 
 impl Balances {
-    /// A table of `parts` columns from its amounts, asset after asset.
+    /// A table of `parts` columns from its amounts, asset after asset. Refused if they are no table
+    /// within the bounds, or if the sum of an asset does not fit 128 bits.
     pub fn new(parts: usize, amounts: Vec<Amount>) -> Result<Self, BalancesError> {
         check_shape(parts, amounts.len())?;
         for (asset, row) in amounts.chunks_exact(parts).enumerate() {

@@ -114,7 +114,9 @@ pub enum ParamsError {
 }
 
 impl Params {
-    /// Params of a ledger channel for payments only, without auxiliary data.
+    /// Params of a ledger channel for payments only, without auxiliary data. Refused if there are
+    /// too few or too many participants or assets, or one of them occurs twice; keys are not
+    /// checked ([`Params::check_keys`]).
     pub fn new(
         nonce: Nonce,
         participants: Vec<Participant>,

@@ -25,7 +25,7 @@ pub struct PrincipalError {
 }
 
 impl Principal {
-    /// The principal with exactly these bytes.
+    /// The principal with exactly these bytes; refused if there are none or too many.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, PrincipalError> {
         let length = bytes.len();
         if length == 0 || length > MAX_PRINCIPAL_LENGTH {

@@ -123,7 +123,7 @@ impl Version {
 
 impl State {
     /// A state that nobody has locked anything in, without app data, and not final. `funding` is
-    /// the deposits it rests on.
+    /// the deposits it rests on. Refused like [`State::from_parts`].
     pub fn new(
         channel: ChannelId,
         version: Version,
@@ -137,7 +137,8 @@ impl State {
         Self::from_parts(channel, version, allocation, funding, Vec::new(), false)
     }
 
-    /// A state from all of its fields.
+    /// A state from all of its fields. Refused unless each asset's balances and locked amounts add
+    /// up to its funding, everything has the same shape, and lists are within their bounds.
     pub fn from_parts(
         channel: ChannelId,
         version: Version,
