@@ -28,7 +28,7 @@ pub enum CallError<R> {
         in_doubt: bool,
     },
     /// The canister answered what its interface cannot mean.
-    Nonsense(Nonsense),
+    Nonsense(Box<Nonsense>),
 }
 
 /// An answer that makes no sense: the canister is not what it was taken for, or has a fault.
@@ -112,11 +112,11 @@ impl<R> CallError<R> {
     }
 
     pub(crate) fn nonsense(canister: Principal, method: &'static str, wrong: WrongAnswer) -> Self {
-        Self::Nonsense(Nonsense {
+        Self::Nonsense(Box::new(Nonsense {
             canister,
             method,
             wrong,
-        })
+        }))
     }
 }
 

@@ -66,7 +66,7 @@ fn holdings(amounts: Vec<Vec<u128>>) -> Vec<u8> {
 
 fn nonsense<T: std::fmt::Debug, R: std::fmt::Debug>(result: Result<T, CallError<R>>) -> Nonsense {
     match result {
-        Err(CallError::Nonsense(nonsense)) => nonsense,
+        Err(CallError::Nonsense(nonsense)) => *nonsense,
         other => panic!("{other:?}"),
     }
 }

@@ -29,8 +29,12 @@ pub struct WalkthroughArgs {
 #[derive(Args, Clone, Debug)]
 #[group(requires_all = ["url", "adjudicator", "ledger", "identity"])]
 pub struct Connection {
-    /// The replica, e.g. http://127.0.0.1:4943 or https://icp-api.io.
-    #[arg(long, required = false)]
+    /// The replica.
+    #[arg(
+        long,
+        required = false,
+        help = "The replica, e.g. http://127.0.0.1:4943 or https://icp-api.io"
+    )]
     pub url: String,
 
     /// The adjudicator's canister id.
