@@ -10,7 +10,7 @@ use perun_protocol::signature::K256;
 use perun_protocol::{ChannelId, PartIdx, RefundClaim, State, Timestamp, UnverifiedSignedState};
 
 use crate::Adjudicator;
-use crate::channel::{Channel, Phase, RegisteredClaim};
+use crate::channel::{Channel, Phase};
 use crate::clock::Uptime;
 use crate::event::Change;
 
@@ -209,11 +209,20 @@ impl Adjudicator {
         }
         self.store.open_window(deadline, id);
         self.store.set_channel(id, channel);
-        let claim = RegisteredClaim::from(&claim);
+        let rank = registration.rank;
+        let digest = claim.state().map(State::digest);
         let timeout = clock.wall(deadline);
         let change = match standing {
-            None => Change::Registered { claim, timeout },
-            Some(_) => Change::Refuted { claim, timeout },
+            None => Change::Registered {
+                rank,
+                digest,
+                timeout,
+            },
+            Some(_) => Change::Refuted {
+                rank,
+                digest,
+                timeout,
+            },
         };
         self.log(now, id, change);
         Ok(())

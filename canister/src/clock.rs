@@ -27,13 +27,13 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The clock after a sign of life at `now`. A silence of more than two ticks counts as a gap,
-    /// but for one tick, if `window_open`: without an open window nobody ticked, and no gap
+    /// The clock after a sign of life at `now`. A silence of more than two ticks is a gap if
+    /// `window_open`, from its beginning on: without an open window nobody ticked, and no gap
     /// matters.
     pub fn observe(self, now: Timestamp, tick_ns: u64, window_open: bool) -> Self {
         let silence_ns = now.nanos_since(self.last_seen);
         let is_gap = window_open && silence_ns > tick_ns.saturating_mul(2);
-        let gap_ns = if is_gap { silence_ns - tick_ns } else { 0 };
+        let gap_ns = if is_gap { silence_ns } else { 0 };
         Self {
             gaps_ns: self.gaps_ns.saturating_add(gap_ns),
             last_seen: self.last_seen.max(now),
@@ -72,7 +72,7 @@ mod tests {
             .observe(at(130), TICK, true);
         assert_eq!(ticked.wall(deadline), at(150), "a late tick is no gap");
         let stalled = ticked.observe(at(1_130), TICK, true);
-        assert_eq!(stalled.wall(deadline), at(150 + 1_000 - TICK));
+        assert_eq!(stalled.wall(deadline), at(150 + 1_000));
         assert!(stalled.uptime(at(1_130)) < deadline);
     }
 

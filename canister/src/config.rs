@@ -90,10 +90,12 @@ impl Config {
         &self.ledgers
     }
 
-    /// How often the timer ticks while a window is open: eight times in the shortest window, but
-    /// neither more often than every second nor less often than every half minute.
+    /// How often the timer ticks while a window is open: 32 times in the shortest window, but
+    /// neither more often than every second nor less often than every half minute. A silence that
+    /// is too short to be a gap is therefore at most a sixteenth of any window of half a minute or
+    /// more.
     pub fn tick_ns(&self) -> u64 {
-        (self.min_challenge_duration.nanos() / 8).clamp(1_000_000_000, 30_000_000_000)
+        (self.min_challenge_duration.nanos() / 32).clamp(1_000_000_000, 30_000_000_000)
     }
 
     /// Checks the rules that this adjudicator adds to those of the protocol. `me` is its name.

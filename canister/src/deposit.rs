@@ -12,7 +12,7 @@ use perun_protocol::{
 
 use crate::Adjudicator;
 use crate::channel::{Channel, Phase};
-use crate::journal::{Entry, JournalNumber, Kind};
+use crate::journal::{Entry, JournalNumber, Kind, MAX_UNKNOWN};
 
 /// A deposit that is in order, as far as one can tell before asking the ledger.
 #[derive(Clone, Debug)]
@@ -189,6 +189,11 @@ impl Adjudicator {
         if self.in_flight(deposit.channel, deposit.asset).is_some() {
             return Err(DepositError::Busy);
         }
+        if self.store.entry_count() >= MAX_UNKNOWN {
+            return Err(DepositError::LedgerUnavailable {
+                message: format!("{MAX_UNKNOWN} transfers have an unknown outcome"),
+            });
+        }
         let mut channel = self.store.channel(deposit.channel);
         let channel = channel.get_or_insert_with(|| Channel::open(deposit.params.clone()));
         self.check_pull(deposit, channel)?;
@@ -243,11 +248,21 @@ impl Adjudicator {
                 length: length as u64,
             }
         })?;
-        if usize::from(request.part) >= MAX_PARTICIPANTS {
+        let asset = convert::asset(request.asset);
+        let asset = asset.ok_or(DepositAccountError::LedgerNotServed)?;
+        let ledger = self.config().ledger(&asset);
+        let ledger = ledger.ok_or(DepositAccountError::LedgerNotServed)?;
+        // Of a channel that nothing has arrived for only the id is known.
+        let stored = self.store.channel(channel);
+        let parts = stored.as_ref().map_or(MAX_PARTICIPANTS, |stored| {
+            stored.params().participants().len()
+        });
+        if usize::from(request.part) >= parts {
             return Err(DepositAccountError::UnknownPart { part: request.part });
         }
-        let ledger = convert::asset(request.asset).and_then(|asset| self.config().ledger(&asset));
-        let ledger = ledger.ok_or(DepositAccountError::LedgerNotServed)?;
+        if stored.is_some_and(|stored| stored.params().asset_idx(&asset).is_none()) {
+            return Err(DepositAccountError::UnknownAsset);
+        }
         let fee = self.fee(ledger).ok_or(DepositAccountError::FeeUnknown)?;
         let amount = request.share.checked_add(fee);
         let account = Account::of_deposit_for(self.name(), channel, PartIdx::new(request.part));

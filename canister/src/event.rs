@@ -4,6 +4,7 @@ use perun_canister_api as api;
 use perun_canister_api::convert;
 use perun_protocol::dispute::Rank;
 use perun_protocol::encoding::Canonical as _;
+use perun_protocol::signature::Digest;
 use perun_protocol::{Account, Amount, AssetId, Balances, ChannelId, PartIdx, Timestamp};
 use serde_bytes::ByteBuf;
 
@@ -38,15 +39,20 @@ pub enum Change {
     },
     /// The first claim was registered.
     Registered {
-        /// The claim.
-        claim: RegisteredClaim,
+        /// How new it is.
+        rank: Rank,
+        /// The digest of the state, `None` for a refund claim. The whole state would let
+        /// participants who refute themselves fill the log for nothing.
+        digest: Option<Digest>,
         /// When it can no longer be refuted.
         timeout: Timestamp,
     },
     /// A newer claim took the place of the registered one.
     Refuted {
-        /// The newer claim.
-        claim: RegisteredClaim,
+        /// How new it is.
+        rank: Rank,
+        /// The digest of the state.
+        digest: Option<Digest>,
         /// When it can no longer be refuted.
         timeout: Timestamp,
     },
@@ -100,22 +106,24 @@ impl Change {
                 holding: holding.units(),
                 block: *block,
             },
-            Self::Registered { claim, timeout } => {
-                let (rank, signed_state) = claim.to_candid();
-                api::Event::Registered {
-                    rank,
-                    signed_state,
-                    timeout_ns: timeout.nanos(),
-                }
-            }
-            Self::Refuted { claim, timeout } => {
-                let (rank, signed_state) = claim.to_candid();
-                api::Event::Refuted {
-                    rank,
-                    signed_state,
-                    timeout_ns: timeout.nanos(),
-                }
-            }
+            Self::Registered {
+                rank,
+                digest,
+                timeout,
+            } => api::Event::Registered {
+                rank: (*rank).into(),
+                digest: digest.map(ByteBuf::from),
+                timeout_ns: timeout.nanos(),
+            },
+            Self::Refuted {
+                rank,
+                digest,
+                timeout,
+            } => api::Event::Refuted {
+                rank: (*rank).into(),
+                digest: digest.map(ByteBuf::from),
+                timeout_ns: timeout.nanos(),
+            },
             Self::Concluded { outcome } => api::Event::Concluded {
                 outcome: convert::balances_to_candid(outcome),
             },

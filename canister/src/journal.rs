@@ -6,7 +6,7 @@
 //!              ^  |--Refused-> restored             first attempt only: surely not executed
 //!              |  |--Unknown-> kept, sent again exactly as it was
 //!              +--+
-//!                 |--Expired-> the balance tells    it can no longer execute
+//!                 |--ByBalance-> the balance tells  it will not execute any more
 //! ```
 //!
 //! An entry's number is the memo of its transfer and never used again; with `created_at_time` it
@@ -70,9 +70,12 @@ pub enum Kind {
 }
 
 /// A ledger remembers transfers for 24 hours (ICRC-1, `TX_WINDOW`) and accepts a `created_at_time`
-/// a minute or two off. Beyond this age none of ours can execute any more, whatever the ledger
-/// answers.
+/// a minute or two off. Beyond this age none of ours can execute any more.
 const SURELY_EXPIRED_NS: u64 = (24 * 60 + 10) * 60 * 1_000_000_000;
+
+/// So many transfers may have an unknown outcome before no further deposit is begun: while a ledger
+/// is down, nobody can fill the memory with what it will never execute. Payouts are never held up.
+pub const MAX_UNKNOWN: u64 = 10_000;
 
 /// The shortest time between two attempts by timer.
 const MIN_RETRY_NS: u64 = 30 * 1_000_000_000;

@@ -20,8 +20,8 @@ pub enum Settlement {
     Refused(LedgerRefusal),
     /// Nobody knows yet; it will be sent again.
     Unknown,
-    /// It can no longer execute; the balance of the channel's funds tells whether it did.
-    Expired,
+    /// It will not execute any more; the balance of the channel's funds tells whether it did.
+    ByBalance,
 }
 
 impl Adjudicator {
@@ -35,12 +35,13 @@ impl Adjudicator {
         self.store.entry(number)
     }
 
-    /// The entries that a timer should look at by now, at most `limit`, from `start` on.
+    /// Looks at `limit` entries from `start` on: which of them should be tried again by now, and
+    /// where to go on looking.
     pub fn due(&self, start: JournalNumber, limit: usize, now: Timestamp) -> Due {
         let entries = self.store.entries(start, limit);
         let next = match entries.last() {
-            Some((last, _)) if entries.len() == limit => Some(JournalNumber(last.0 + 1)),
-            _ => None,
+            Some((last, _)) if entries.len() == limit => JournalNumber(last.0 + 1),
+            _ => JournalNumber(0),
         };
         let due = entries
             .iter()
@@ -88,23 +89,20 @@ impl Adjudicator {
         let Some(entry) = self.store.entry(number) else {
             return Settlement::Unknown;
         };
-        if let Answer::Refused(LedgerRefusal::BadFee { expected_fee }) = answer {
-            self.set_fee(entry.ledger, expected_fee);
-        }
-        match answer.verdict(entry.sends <= 1, entry.is_expired(now)) {
+        match answer.verdict(entry.sends, entry.is_expired(now)) {
             Verdict::Paid(block) => self.confirm(number, entry, block, now),
             Verdict::Refused(refusal) => self.restore(number, entry, refusal),
             Verdict::Unknown => Settlement::Unknown,
-            Verdict::Expired => Settlement::Expired,
+            Verdict::ByBalance => Settlement::ByBalance,
         }
     }
 
-    /// Settles an entry that can no longer execute by the `balance` of the channel's funds account:
-    /// it executed if the balance is what it should be after it.
+    /// Settles an entry that will not execute any more by the `balance` of the channel's funds
+    /// account: it executed if the balance is what it should be after it.
     ///
     /// Somebody who paid into the funds account directly can make it look otherwise, at the
     /// expense of that payment: the balance never falls below what is owed.
-    pub fn settle_expired(
+    pub fn settle_by_balance(
         &mut self,
         number: JournalNumber,
         balance: Amount,
@@ -127,7 +125,7 @@ impl Adjudicator {
         if executed {
             return self.confirm(number, entry, None, now);
         }
-        let message = "the ledger's answer was lost and the transfer expired".into();
+        let message = "the ledger's answer was lost, and its balance shows no transfer".into();
         self.restore(number, entry, LedgerRefusal::Other { message })
     }
 
@@ -211,6 +209,6 @@ impl Adjudicator {
 pub struct Due {
     /// The entries whose pause is over.
     pub numbers: Vec<JournalNumber>,
-    /// Where to go on looking, `None` at the journal's end.
-    pub next: Option<JournalNumber>,
+    /// Where to go on looking; the beginning again behind the journal's end.
+    pub next: JournalNumber,
 }

@@ -11,10 +11,12 @@ use std::borrow::Cow;
 use candid::Principal;
 use ic_stable_structures::Storable;
 use ic_stable_structures::storable::Bound;
+use perun_protocol::dispute::Rank;
 use perun_protocol::encoding::{Canonical, DecodeError, Reader};
+use perun_protocol::signature::Digest;
 use perun_protocol::{
     Account, Amount, AssetId, AssetIdx, Balances, ChallengeDuration, ChannelId, Params, PartIdx,
-    Timestamp, UnverifiedSignedState,
+    Timestamp, UnverifiedSignedState, Version,
 };
 
 use crate::channel::{Channel, Phase, RegisteredClaim};
@@ -136,6 +138,31 @@ impl<T: Record> Record for Option<T> {
             1 => T::take(reader).map(Some),
             tag => Err(DecodeError::UnknownTag { of: "option", tag }),
         }
+    }
+}
+
+impl Record for Digest {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend(self);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.array()
+    }
+}
+
+impl Record for Rank {
+    fn put(&self, out: &mut Vec<u8>) {
+        let version = match self {
+            Self::Refund => None,
+            Self::State(version) => Some(version.number()),
+        };
+        version.put(out);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let version: Option<u64> = Record::take(reader)?;
+        Ok(version.map_or(Self::Refund, |number| Self::State(Version::new(number))))
     }
 }
 
@@ -364,14 +391,24 @@ impl Record for Change {
                 holding.put(out);
                 block.put(out);
             }
-            Self::Registered { claim, timeout } => {
+            Self::Registered {
+                rank,
+                digest,
+                timeout,
+            } => {
                 out.push(1);
-                claim.put(out);
+                rank.put(out);
+                digest.put(out);
                 timeout.put(out);
             }
-            Self::Refuted { claim, timeout } => {
+            Self::Refuted {
+                rank,
+                digest,
+                timeout,
+            } => {
                 out.push(2);
-                claim.put(out);
+                rank.put(out);
+                digest.put(out);
                 timeout.put(out);
             }
             Self::Concluded { outcome } => {
@@ -407,11 +444,13 @@ impl Record for Change {
                 block: Record::take(reader)?,
             }),
             1 => Ok(Self::Registered {
-                claim: RegisteredClaim::take(reader)?,
+                rank: Rank::take(reader)?,
+                digest: Record::take(reader)?,
                 timeout: Timestamp::take(reader)?,
             }),
             2 => Ok(Self::Refuted {
-                claim: RegisteredClaim::take(reader)?,
+                rank: Rank::take(reader)?,
+                digest: Record::take(reader)?,
                 timeout: Timestamp::take(reader)?,
             }),
             3 => Ok(Self::Concluded {

@@ -1,7 +1,10 @@
 //! What a ledger's answer says about the money.
 //!
 //! A lost answer is not a refusal. And once one attempt's answer is lost, a later refusal says
-//! nothing about that attempt: ledgers check fee and age before they look for duplicates.
+//! nothing about that attempt's outcome: ledgers check fee and age before they look for duplicates.
+//! It says one thing, though: messages from one canister to another are delivered in the order in
+//! which they were sent (or not at all), so when a later one was answered, all before it are over.
+//! Then the balance tells what they did.
 
 use perun_canister_api::LedgerRefusal;
 
@@ -29,16 +32,21 @@ pub enum Verdict {
     Paid(Option<u128>),
     /// The money did not move and will not.
     Refused(LedgerRefusal),
-    /// It can no longer move; whether it did, the balance tells.
-    Expired,
+    /// Whether the money moved, the balance tells; it will not move any more.
+    ByBalance,
     /// Nothing: send it again exactly as it was.
     Unknown,
 }
 
+/// After so many attempts without any answer the balance is asked. A ledger that traps on this
+/// transfer, or lacks the method, will never answer otherwise.
+const MAX_LOST: u32 = 3;
+
 impl Answer {
-    /// The verdict. `is_first` if nothing was sent before this attempt; `is_expired` if the
-    /// transfer is older than any ledger would execute.
-    pub fn verdict(self, is_first: bool, is_expired: bool) -> Verdict {
+    /// The verdict on the `attempt`-th attempt, counted from 1. `is_expired` if the transfer is
+    /// older than any ledger would execute.
+    pub fn verdict(self, attempt: u32, is_expired: bool) -> Verdict {
+        let is_first = attempt <= 1;
         match self {
             Self::Paid(block) => Verdict::Paid(block),
             Self::Duplicate(block) if !is_first => Verdict::Paid(block),
@@ -49,13 +57,13 @@ impl Answer {
             Self::TooOld if is_first => Verdict::Refused(LedgerRefusal::Other {
                 message: "the ledger's clock is more than a day ahead".into(),
             }),
-            Self::TooOld => Verdict::Expired,
             Self::Refused(refusal) | Self::NotDelivered(refusal) if is_first => {
                 Verdict::Refused(refusal)
             }
-            // Only what reached the ledger shows that the time is over there too.
-            Self::Refused(_) if is_expired => Verdict::Expired,
-            Self::Lost | Self::Refused(_) | Self::NotDelivered(_) => Verdict::Unknown,
+            Self::TooOld | Self::Refused(_) => Verdict::ByBalance,
+            Self::Lost if attempt >= MAX_LOST => Verdict::ByBalance,
+            Self::Lost | Self::NotDelivered(_) if is_expired => Verdict::ByBalance,
+            Self::Lost | Self::NotDelivered(_) => Verdict::Unknown,
         }
     }
 }
@@ -70,38 +78,50 @@ mod tests {
 
     #[test]
     fn a_refusal_counts_on_the_first_attempt_only() {
-        let answer = Answer::Refused(refused());
+        for answer in [Answer::Refused(refused()), Answer::NotDelivered(refused())] {
+            assert_eq!(answer.verdict(1, false), Verdict::Refused(refused()));
+        }
         assert_eq!(
-            answer.clone().verdict(true, false),
-            Verdict::Refused(refused())
+            Answer::Refused(refused()).verdict(2, false),
+            Verdict::ByBalance
         );
-        assert_eq!(answer.clone().verdict(false, false), Verdict::Unknown);
-        assert_eq!(answer.verdict(false, true), Verdict::Expired);
+        // What was not delivered does not show that what was sent before it is over.
+        assert_eq!(
+            Answer::NotDelivered(refused()).verdict(2, false),
+            Verdict::Unknown
+        );
+        assert_eq!(
+            Answer::NotDelivered(refused()).verdict(2, true),
+            Verdict::ByBalance
+        );
     }
 
     #[test]
     fn a_lost_answer_is_never_a_refusal() {
-        for (is_first, is_expired) in [(true, false), (true, true), (false, false), (false, true)] {
-            assert_eq!(Answer::Lost.verdict(is_first, is_expired), Verdict::Unknown);
-        }
+        assert_eq!(Answer::Lost.verdict(1, false), Verdict::Unknown);
+        assert_eq!(Answer::Lost.verdict(2, false), Verdict::Unknown);
+        assert_eq!(Answer::Lost.verdict(3, false), Verdict::ByBalance);
+        assert_eq!(Answer::Lost.verdict(1, true), Verdict::ByBalance);
     }
 
     #[test]
     fn a_duplicate_is_a_payment_only_of_what_was_sent() {
         assert_eq!(
-            Answer::Duplicate(Some(3)).verdict(false, false),
+            Answer::Duplicate(Some(3)).verdict(2, false),
             Verdict::Paid(Some(3))
         );
         assert!(matches!(
-            Answer::Duplicate(Some(3)).verdict(true, false),
+            Answer::Duplicate(Some(3)).verdict(1, false),
             Verdict::Refused(LedgerRefusal::Other { .. })
         ));
     }
 
     #[test]
     fn what_is_too_old_can_no_longer_happen() {
-        assert_eq!(Answer::TooOld.verdict(false, false), Verdict::Expired);
-        let undelivered = Answer::NotDelivered(refused());
-        assert_eq!(undelivered.verdict(false, true), Verdict::Unknown);
+        assert_eq!(Answer::TooOld.verdict(2, false), Verdict::ByBalance);
+        assert!(matches!(
+            Answer::TooOld.verdict(1, false),
+            Verdict::Refused(_)
+        ));
     }
 }

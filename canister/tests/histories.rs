@@ -8,8 +8,8 @@ use std::time::Duration;
 use icrc_ledger_types::icrc1::account::Account;
 use local_ic::{Fault, RejectCode, Target};
 use perun_canister_api::{
-    ConcludeError, Conclusion, DepositError, DepositReceipt, DisputeError, Event, Registered,
-    WithdrawError, WithdrawReceipt, convert,
+    ConcludeError, Conclusion, DepositError, DepositReceipt, DepositRequest, DisputeError, Event,
+    Registered, WithdrawError, WithdrawReceipt, convert,
 };
 use proptest::prelude::*;
 use world::{FEE, TestChannel, World, user};
@@ -128,6 +128,8 @@ fn action() -> impl Strategy<Value = Action> {
 struct History {
     world: World,
     channels: Vec<TestChannel>,
+    /// The deposit for each channel and asset whose outcome may be unknown.
+    pending: [[u128; ASSETS]; CHANNELS],
 }
 
 impl History {
@@ -140,7 +142,11 @@ impl History {
         for ledger in 0..ASSETS {
             world.approve(ledger, user(0), 500_000);
         }
-        Self { world, channels }
+        Self {
+            world,
+            channels,
+            pending: [[0; ASSETS]; CHANNELS],
+        }
     }
 
     /// A state that rests on what is there now, and of each asset gives so much to the first.
@@ -171,13 +177,7 @@ impl History {
             Action::Deposit { place, amount } => {
                 let request =
                     self.channels[place.channel].by_approval(place.asset, place.part, *amount);
-                self.world
-                    .try_call_as::<_, Result<DepositReceipt, DepositError>>(
-                        user(0),
-                        "deposit",
-                        request,
-                    )
-                    .map_or_else(trapped, |_| ());
+                self.deposit(place, request, *amount);
             }
             Action::PayIn { place, amount } => {
                 let channel = &self.channels[place.channel];
@@ -187,14 +187,11 @@ impl History {
                 }
             }
             Action::Sweep { place } => {
-                let request = self.channels[place.channel].by_account(place.asset, place.part);
-                self.world
-                    .try_call_as::<_, Result<DepositReceipt, DepositError>>(
-                        user(0),
-                        "deposit",
-                        request,
-                    )
-                    .map_or_else(trapped, |_| ());
+                let channel = &self.channels[place.channel];
+                let account = convert::account_to_candid(&channel.deposit_account(place.part));
+                let request = channel.by_account(place.asset, place.part);
+                let balance = self.world.balance(place.asset, account);
+                self.deposit(place, request, balance);
             }
             Action::Refund { channel, part } => {
                 let request = self.channels[*channel].refund_claim(*part);
@@ -248,6 +245,25 @@ impl History {
         }
     }
 
+    fn deposit(&mut self, place: &Place, request: DepositRequest, amount: u128) {
+        let answer = self
+            .world
+            .try_call_as::<_, Result<DepositReceipt, DepositError>>(user(0), "deposit", request);
+        match answer {
+            Ok(Err(DepositError::Pending { .. })) => {
+                // It may be this one, or an earlier one that it found in its way.
+                let pending = &mut self.pending[place.channel][place.asset];
+                *pending = amount.max(*pending);
+            }
+            Ok(_) => {}
+            Err(reject) => {
+                assert_eq!(reject.code, RejectCode::CanisterError, "{reject:?}");
+                let pending = &mut self.pending[place.channel][place.asset];
+                *pending = amount.max(*pending);
+            }
+        }
+    }
+
     fn withdrawal(&self, place: &Place) -> perun_canister_api::WithdrawRequest {
         let receiver = receiver(place.part);
         self.channels[place.channel].withdrawing(place.asset, place.part, receiver)
@@ -296,6 +312,9 @@ impl History {
     /// is not known otherwise.
     fn check_conservation(&mut self) {
         let unknown = self.world.info().journal;
+        if unknown == 0 {
+            self.pending = Default::default();
+        }
         for index in 0..CHANNELS {
             let Some(holdings) = self.world.holdings(&self.channels[index]) else {
                 continue;
@@ -307,6 +326,11 @@ impl History {
                 assert!(
                     funds >= owed,
                     "channel {index}, asset {asset}: {funds} for {owed}"
+                );
+                let pending = self.pending[index][asset];
+                assert!(
+                    funds <= owed + in_flight + pending,
+                    "channel {index}, asset {asset}: {funds} for {owed} + {in_flight} + {pending}"
                 );
                 if unknown == 0 {
                     assert_eq!(

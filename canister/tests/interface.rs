@@ -102,12 +102,14 @@ fn an_upgrade_needs_no_argument() {
     let mut world = World::new();
     let channel = world.funded(1, [10, 20]);
     let wasm = local_ic::canister_wasm("adjudicator").unwrap();
+    world.stop_adjudicator();
     for argument in [vec![], candid::encode_args(()).unwrap()] {
         world
             .ic
             .upgrade(world.adjudicator, &wasm, argument)
             .unwrap();
     }
+    world.ic.start(world.adjudicator).unwrap();
     assert_eq!(world.holdings(&channel).unwrap().amounts, [[10, 20]]);
 }
 

@@ -595,10 +595,13 @@ fn questions_have_their_form() {
 #[test]
 fn amounts_beyond_128_bits_never_wrap() {
     let mut world = World::new();
-    let channel = world.funded(1, [100, 0x64]);
-    world.approve(0, user(0), 1_000);
-    let refused = world.deposit(channel.by_approval(0, ALICE, u128::MAX));
-    assert_eq!(refused, Err(DepositError::AmountOverflow));
+    let channel = world.funded(1, [100, 100]);
+    world.approve(0, user(0), u128::MAX);
+    // With the fee, and with what is held already.
+    for amount in [u128::MAX, u128::MAX - 2 * FEE] {
+        let refused = world.deposit(channel.by_approval(0, ALICE, amount));
+        assert_eq!(refused, Err(DepositError::AmountOverflow));
+    }
     assert_eq!(world.info().journal, 0);
 }
 

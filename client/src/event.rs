@@ -2,10 +2,8 @@
 
 use perun_canister_api::{self as api, convert};
 use perun_protocol::dispute::Rank;
-use perun_protocol::encoding::Canonical as _;
-use perun_protocol::{
-    Account, Amount, AssetId, Balances, ChannelId, PartIdx, Timestamp, UnverifiedSignedState,
-};
+use perun_protocol::signature::Digest;
+use perun_protocol::{Account, Amount, AssetId, Balances, ChannelId, PartIdx, Timestamp};
 use serde_bytes::ByteBuf;
 
 use crate::WrongAnswer;
@@ -78,13 +76,13 @@ pub enum Event {
 }
 
 /// A claim in the log.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Claimed {
     /// How new it is.
     pub rank: Rank,
-    /// The state, none for a refund claim. Verify it against the channel's params, which the log
-    /// does not tell.
-    pub signed_state: Option<UnverifiedSignedState>,
+    /// What the participants signed, none for a refund claim. `registered` tells the state, as long
+    /// as it is the newest.
+    pub digest: Option<Digest>,
     /// When it can no longer be refuted.
     pub timeout: Timestamp,
 }
@@ -152,14 +150,14 @@ impl Event {
             },
             api::Event::Registered {
                 rank,
-                signed_state,
+                digest,
                 timeout_ns,
-            } => Self::Registered(Claimed::new(*rank, signed_state.as_ref(), *timeout_ns)?),
+            } => Self::Registered(Claimed::new(*rank, digest.as_ref(), *timeout_ns)?),
             api::Event::Refuted {
                 rank,
-                signed_state,
+                digest,
                 timeout_ns,
-            } => Self::Refuted(Claimed::new(*rank, signed_state.as_ref(), *timeout_ns)?),
+            } => Self::Refuted(Claimed::new(*rank, digest.as_ref(), *timeout_ns)?),
             api::Event::Concluded { outcome } => Self::Concluded {
                 outcome: answer::table(outcome)?,
             },
@@ -185,19 +183,21 @@ impl Event {
 impl Claimed {
     fn new(
         rank: api::Rank,
-        signed_state: Option<&ByteBuf>,
+        digest: Option<&ByteBuf>,
         timeout_ns: u64,
     ) -> Result<Self, WrongAnswer> {
         let rank = Rank::from(rank);
-        let decode = |bytes: &ByteBuf| UnverifiedSignedState::decode(bytes);
-        let signed_state = signed_state.map(decode).transpose();
-        let signed_state = signed_state.map_err(WrongAnswer::State)?;
-        if Rank::of(signed_state.as_ref().map(|signed| &signed.state)) != rank {
+        let digest = digest.map(|bytes| {
+            let length = bytes.len();
+            Digest::try_from(bytes.as_slice()).map_err(|_| WrongAnswer::DigestLength { length })
+        });
+        let digest = digest.transpose()?;
+        if digest.is_some() != matches!(rank, Rank::State(_)) {
             return Err(WrongAnswer::RankMismatch);
         }
         Ok(Self {
             rank,
-            signed_state,
+            digest,
             timeout: Timestamp::from_nanos(timeout_ns),
         })
     }
@@ -260,5 +260,23 @@ mod tests {
         record.channel = ByteBuf::from([1; 31]);
         let refused = EventsPage::new(&page(vec![record], 10), 4, None);
         assert_eq!(refused, Err(WrongAnswer::ChannelLength { length: 31 }));
+    }
+
+    #[test]
+    fn a_claim_has_the_digest_of_its_state() {
+        let claimed = |rank, digest: Option<&[u8]>| {
+            let digest = digest.map(ByteBuf::from);
+            Claimed::new(rank, digest.as_ref(), 1).map(|claimed| claimed.digest)
+        };
+        let (state, refund) = (api::Rank::State(3), api::Rank::Refund);
+        assert_eq!(claimed(state, Some(&[7; 32])), Ok(Some([7; 32])));
+        assert_eq!(claimed(refund, None), Ok(None));
+        let short = WrongAnswer::DigestLength { length: 31 };
+        assert_eq!(claimed(state, Some(&[7; 31])), Err(short));
+        assert_eq!(claimed(state, None), Err(WrongAnswer::RankMismatch));
+        assert_eq!(
+            claimed(refund, Some(&[7; 32])),
+            Err(WrongAnswer::RankMismatch)
+        );
     }
 }

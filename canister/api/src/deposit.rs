@@ -99,7 +99,8 @@ pub enum DepositError {
     },
     /// The ledger refused: no money moved.
     Refused(LedgerRefusal),
-    /// The ledger's balance or fee could not be read: try again. No money moved.
+    /// The ledger's fee, balance or allowance could not be read, or too many transfers have an
+    /// unknown outcome: try again. No money moved.
     LedgerUnavailable {
         /// What it said.
         message: String,
@@ -192,13 +193,15 @@ pub enum DepositAccountError {
         /// How long it is.
         length: u64,
     },
-    /// No channel has so many participants.
+    /// There is no such participant.
     UnknownPart {
         /// The position asked for.
         part: u8,
     },
     /// The adjudicator does not serve this ledger; `info` lists those it does.
     LedgerNotServed,
+    /// The channel does not have this asset.
+    UnknownAsset,
     /// The ledger has not told its fee yet: try again in some seconds.
     FeeUnknown,
     /// Share and fee exceed 128 bits.

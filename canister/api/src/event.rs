@@ -66,8 +66,8 @@ pub enum Event {
     Registered {
         /// How new it is.
         rank: Rank,
-        /// The state with all signatures, canonical; none for a refund claim.
-        signed_state: Option<ByteBuf>,
+        /// The digest of the state, 32 bytes; none for a refund claim. `query_state` has the state.
+        digest: Option<ByteBuf>,
         /// When it can no longer be refuted.
         timeout_ns: u64,
     },
@@ -75,8 +75,8 @@ pub enum Event {
     Refuted {
         /// How new it is.
         rank: Rank,
-        /// The state with all signatures, canonical.
-        signed_state: Option<ByteBuf>,
+        /// The digest of the state, 32 bytes. `query_state` has the state.
+        digest: Option<ByteBuf>,
         /// When it can no longer be refuted.
         timeout_ns: u64,
     },

@@ -6,7 +6,10 @@ use serde::Deserialize;
 /// The argument of the first installation.
 #[derive(CandidType, Clone, Debug, Deserialize, Eq, PartialEq)]
 pub struct InitArgs {
-    /// The ICRC ledgers that the adjudicator serves, at least one.
+    /// The ICRC ledgers that the adjudicator serves, at least one. A ledger holds other people's
+    /// money and is trusted with it. It must have ICRC-1 and ICRC-2, recognise a repeated transfer
+    /// by `created_at_time` and memo for a day, and make a transfer before it awaits anything, as
+    /// the ledgers in use do.
     pub ledgers: Vec<Principal>,
     /// The shortest challenge duration that it accepts.
     pub min_challenge_duration_s: u32,
@@ -40,7 +43,7 @@ pub struct Info {
     /// The longest challenge duration that is accepted.
     pub max_challenge_duration_s: u32,
     /// While a dispute is open, the canister shows a sign of life this often; a silence of more
-    /// than two such intervals counts as a gap and moves the timeout.
+    /// than two such intervals is a gap, and moves the timeout by its length.
     pub tick_interval_s: u32,
     /// The most participants that a channel can have.
     pub max_participants: u8,

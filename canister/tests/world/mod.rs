@@ -7,13 +7,15 @@ mod channel;
 
 pub use channel::*;
 
+use std::time::Duration;
+
 use candid::utils::ArgumentEncoder;
 use candid::{CandidType, Nat, Principal};
 use icrc_ledger_types::icrc1::account::Account;
 use icrc_ledger_types::icrc1::transfer::{TransferArg, TransferError};
 use icrc_ledger_types::icrc2::approve::{ApproveArgs, ApproveError};
 use local_ic::canister_wasm;
-use local_ic::{Config, IngressStatus, MessageId, Reject, Replica};
+use local_ic::{Config, IngressStatus, MessageId, Reject, Replica, Status};
 use local_ic_ledger::settings::{InitArgs as LedgerInit, LedgerArg, UpgradeArgs as LedgerUpgrade};
 use perun_canister_api::{
     ChannelRequest, ConcludeError, ConcludeRequest, Conclusion, DepositError, DepositReceipt,
@@ -93,8 +95,27 @@ impl World {
         self.ic.run();
     }
 
-    /// Upgrades the adjudicator to the same code, without stopping it first.
+    /// Stops the adjudicator, waits until it is stopped, upgrades it to the same code, and starts
+    /// it again.
     pub fn upgrade_adjudicator(&mut self, args: Option<UpgradeArgs>) -> Result<(), Reject> {
+        self.stop_adjudicator();
+        let upgraded = self.upgrade_adjudicator_as_it_is(args);
+        self.ic.start(self.adjudicator).unwrap();
+        upgraded
+    }
+
+    pub fn stop_adjudicator(&mut self) {
+        // It may have to wait for answers first, and says so.
+        let _ = self.ic.stop(self.adjudicator);
+        while self.ic.canister(self.adjudicator).unwrap().status != Status::Stopped {
+            self.ic.advance(Duration::from_secs(10));
+        }
+    }
+
+    pub fn upgrade_adjudicator_as_it_is(
+        &mut self,
+        args: Option<UpgradeArgs>,
+    ) -> Result<(), Reject> {
         let wasm = canister_wasm("adjudicator").unwrap();
         let args = candid::encode_one(args).unwrap();
         self.ic.upgrade(self.adjudicator, &wasm, args)

@@ -1,9 +1,11 @@
 //! Calls of ICRC ledgers. All wait a bounded time, so that no ledger can keep this canister from
 //! being stopped or upgraded.
 
-use candid::{CandidType, Deserialize, Nat, Principal};
+use candid::{CandidType, DecoderConfig, Deserialize, Nat, Principal};
+use ic_cdk::api::{canister_self, time};
 use ic_cdk::call::{Call, CallFailed, RejectCode};
 use icrc_ledger_types::icrc1::transfer::{Memo, TransferArg, TransferError};
+use icrc_ledger_types::icrc2::allowance::{Allowance, AllowanceArgs};
 use icrc_ledger_types::icrc2::transfer_from::{TransferFromArgs, TransferFromError};
 use perun_canister::journal::{Entry, JournalNumber, Kind};
 use perun_canister::verdict::Answer;
@@ -11,6 +13,11 @@ use perun_canister_api::{LedgerRefusal, convert};
 use perun_protocol::{Account, Amount};
 
 use crate::state::read;
+
+/// A longer answer than this makes no sense: the longest is an error with some words.
+const MAX_ANSWER_BYTES: usize = 10 * 1024;
+/// So many characters of a ledger's words are passed on.
+const MAX_WORDS: usize = 256;
 
 /// Sends the transfer of a journal entry, exactly as it is written there.
 pub async fn transfer(number: JournalNumber, entry: &Entry) -> Answer {
@@ -57,16 +64,37 @@ pub async fn balance(ledger: Principal, account: &Account) -> Result<Amount, Str
     amount(Call::bounded_wait(ledger, "icrc1_balance_of").with_arg(account)).await
 }
 
+/// What the account has approved to this canister; zero if it expired.
+pub async fn allowance(ledger: Principal, account: &Account) -> Result<Amount, String> {
+    let args = AllowanceArgs {
+        account: convert::account_to_candid(account),
+        spender: canister_self().into(),
+    };
+    let call = Call::bounded_wait(ledger, "icrc2_allowance").with_arg(args);
+    let allowance: Allowance = answer(call).await?;
+    let is_expired = allowance.expires_at.is_some_and(|at_ns| at_ns <= time());
+    // More than can be expressed is as good as everything.
+    let approved = units(&allowance.allowance).unwrap_or(u128::MAX);
+    Ok(Amount::new(if is_expired { 0 } else { approved }))
+}
+
 /// The ledger's fee; otherwise why it could not be read.
 pub async fn fee(ledger: Principal) -> Result<Amount, String> {
     amount(Call::bounded_wait(ledger, "icrc1_fee")).await
 }
 
 async fn amount(call: Call<'_, '_>) -> Result<Amount, String> {
-    let response = call.await.map_err(|error| error.to_string())?;
-    let answer: Nat = response.candid().map_err(|error| error.to_string())?;
+    let answer: Nat = answer(call).await?;
     let units = units(&answer).ok_or_else(|| format!("{answer} exceeds 128 bits"))?;
     Ok(Amount::new(units))
+}
+
+async fn answer<T>(call: Call<'_, '_>) -> Result<T, String>
+where
+    T: CandidType + for<'a> Deserialize<'a>,
+{
+    let response = call.await.map_err(|error| shorten(error.to_string()))?;
+    decode(&response.into_bytes()).map_err(shorten)
 }
 
 /// Calls a transfer method. `Err` is the answer that a failed call amounts to.
@@ -78,11 +106,35 @@ where
     let response = Call::bounded_wait(ledger, method).with_arg(args).await;
     let response = response.map_err(from_failure)?;
     // Words that make no sense may still stand for a transfer.
-    response.candid().map_err(|_| Answer::Lost)
+    decode(&response.into_bytes()).map_err(|_| Answer::Lost)
+}
+
+/// Decodes an answer with bounds on its size and on the work of decoding it: a ledger is trusted
+/// with its own tokens, not with this canister.
+fn decode<T>(bytes: &[u8]) -> Result<T, String>
+where
+    T: CandidType + for<'a> Deserialize<'a>,
+{
+    if bytes.len() > MAX_ANSWER_BYTES {
+        return Err(format!("an answer of {} bytes", bytes.len()));
+    }
+    let mut config = DecoderConfig::new();
+    config.set_decoding_quota(MAX_ANSWER_BYTES * 50);
+    config.set_skipping_quota(MAX_ANSWER_BYTES);
+    let answer = candid::utils::decode_one_with_config(bytes, &config);
+    answer.map_err(|error| error.to_string())
+}
+
+/// A ledger's words, at most [`MAX_WORDS`] characters of them.
+fn shorten(words: String) -> String {
+    match words.char_indices().nth(MAX_WORDS) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
+    }
 }
 
 fn from_failure(failure: CallFailed) -> Answer {
-    let message = failure.to_string();
+    let message = shorten(failure.to_string());
     let code = match failure {
         CallFailed::CallRejected(rejected) => match rejected.reject_code() {
             Ok(
@@ -155,7 +207,7 @@ fn bad_fee(expected_fee: &Nat) -> LedgerRefusal {
 
 fn other(error: impl std::fmt::Debug) -> LedgerRefusal {
     LedgerRefusal::Other {
-        message: format!("{error:?}"),
+        message: shorten(format!("{error:?}")),
     }
 }
 

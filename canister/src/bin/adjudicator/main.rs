@@ -1,7 +1,7 @@
 //! The adjudicator canister: reads caller and time, asks the rules, calls ledgers, replies.
 //!
-//! No method exists for tests, and none answers with anything but `Ok` or a named error. The rules
-//! are in the library; here nothing is decided about money.
+//! No method exists for tests. What decodes is answered with `Ok` or a named error; what does not is
+//! rejected with a text. The rules are in the library; here nothing is decided about money.
 
 mod deposit;
 mod ledger;
@@ -11,8 +11,8 @@ mod transfer;
 mod withdraw;
 
 use candid::{CandidType, DecoderConfig, Deserialize, candid_method};
-use ic_cdk::api::{canister_self, msg_arg_data, msg_caller};
-use ic_cdk::{init, inspect_message, post_upgrade, query, update};
+use ic_cdk::api::{CanisterStatusCode, canister_self, canister_status, msg_arg_data, msg_caller};
+use ic_cdk::{init, inspect_message, post_upgrade, pre_upgrade, query, update};
 use ic_stable_structures::DefaultMemoryImpl;
 use perun_canister::Adjudicator;
 use perun_canister::answers::MAX_REQUEST_BYTES;
@@ -34,6 +34,17 @@ fn init(args: InitArgs) {
         Err(error) => ic_cdk::trap(format!("init argument: {error}")),
     }
     timers::arm_at_start();
+}
+
+/// Refuses to be upgraded while it runs. It saves nothing; but the answer to a call that the old
+/// code made would be handled by the new code with a pointer into the old code's memory, and be
+/// taken for the answer to another call. A stopped canister waits for no answer, and since all
+/// calls wait a bounded time, stopping takes five minutes at most.
+#[pre_upgrade]
+fn pre_upgrade() {
+    if canister_status() != CanisterStatusCode::Stopped {
+        ic_cdk::trap("stop the canister before upgrading it, and never skip this check");
+    }
 }
 
 #[post_upgrade]
@@ -89,9 +100,7 @@ async fn deposit(request: DepositRequest) -> Result<DepositReceipt, DepositError
 #[update(decode_with = "decode", hidden)]
 #[candid_method(update)]
 fn dispute(request: DisputeRequest) -> Result<Registered, DisputeError> {
-    let registered = mutate(|adjudicator, now| adjudicator.dispute(&request, now));
-    timers::arm_tick();
-    registered
+    mutate(|adjudicator, now| adjudicator.dispute(&request, now))
 }
 
 /// Concludes a channel.

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use perun_canister::Adjudicator;
 use perun_protocol::Timestamp;
 
+use crate::timers;
+
 thread_local! {
     static ADJUDICATOR: RefCell<Option<Adjudicator>> = const { RefCell::new(None) };
 }
@@ -26,17 +28,19 @@ pub fn read<R>(f: impl FnOnce(&Adjudicator) -> R) -> R {
     ADJUDICATOR.with_borrow(|adjudicator| f(adjudicator.as_ref().expect(INSTALLED)))
 }
 
-/// Changes, after giving a sign of life.
+/// Changes at the beginning of a message, after giving a sign of life.
 pub fn mutate<R>(f: impl FnOnce(&mut Adjudicator, Timestamp) -> R) -> R {
-    ADJUDICATOR.with_borrow_mut(|adjudicator| {
-        let adjudicator = adjudicator.as_mut().expect(INSTALLED);
-        let now = now();
+    resume(|adjudicator, now| {
         adjudicator.observe(now);
         f(adjudicator, now)
     })
 }
 
-/// Gives a sign of life, and nothing else.
-pub fn observe() {
-    mutate(|_, _| ());
+/// Changes behind an await. That an answer arrives is no sign of life: answers also arrive while
+/// the canister is being stopped and takes no refutation.
+pub fn resume<R>(f: impl FnOnce(&mut Adjudicator, Timestamp) -> R) -> R {
+    let result =
+        ADJUDICATOR.with_borrow_mut(|adjudicator| f(adjudicator.as_mut().expect(INSTALLED), now()));
+    timers::arm();
+    result
 }

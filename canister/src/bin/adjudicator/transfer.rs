@@ -9,8 +9,7 @@ use perun_canister::journal::JournalNumber;
 use perun_protocol::{Amount, AssetIdx, ChannelId};
 
 use crate::ledger;
-use crate::state::{mutate, read};
-use crate::timers;
+use crate::state::{read, resume};
 
 thread_local! {
     static CALLING: RefCell<BTreeSet<JournalNumber>> = const { RefCell::new(BTreeSet::new()) };
@@ -42,21 +41,20 @@ impl Drop for CallGuard {
 }
 
 /// Sends a journal entry and settles it by the answer. `None` if a call for it is under way
-/// already, or it was settled meanwhile.
+/// already, or it was settled meanwhile. Should this be interrupted for good, the entry stays in
+/// the journal, and the timer or any caller goes on with it.
 pub async fn settle(number: JournalNumber) -> Option<Settlement> {
     let _guard = CallGuard::new(number)?;
-    let entry = mutate(|adjudicator, now| adjudicator.begin_attempt(number, now))?;
-    // Should this message's continuation be lost, the timer takes over.
-    timers::arm_retry();
+    let entry = resume(|adjudicator, now| adjudicator.begin_attempt(number, now))?;
     let answer = ledger::transfer(number, &entry).await;
-    let settlement = mutate(|adjudicator, now| adjudicator.settle(number, answer, now));
-    if settlement != Settlement::Expired {
+    let settlement = resume(|adjudicator, now| adjudicator.settle(number, answer, now));
+    if settlement != Settlement::ByBalance {
         return Some(settlement);
     }
     let funds = read(|adjudicator| adjudicator.funds_account(entry.channel));
     match ledger::balance(entry.ledger, &funds).await {
-        Ok(balance) => Some(mutate(|adjudicator, now| {
-            adjudicator.settle_expired(number, balance, now)
+        Ok(balance) => Some(resume(|adjudicator, now| {
+            adjudicator.settle_by_balance(number, balance, now)
         })),
         Err(_) => Some(Settlement::Unknown),
     }
@@ -69,17 +67,23 @@ pub async fn clear(channel: ChannelId, asset: AssetIdx) -> Result<(), InTheWay> 
     };
     match settle(number).await {
         None => Err(InTheWay::Busy),
-        Some(Settlement::Unknown | Settlement::Expired) => Err(InTheWay::Pending(number)),
+        Some(Settlement::Unknown | Settlement::ByBalance) => Err(InTheWay::Pending(number)),
         Some(_) => Ok(()),
     }
 }
 
-/// The ledger's fee, asked for if it is not known yet.
+/// The ledger's fee as last seen, asked for if it is not known yet.
 pub async fn fee(ledger: Principal) -> Result<Amount, String> {
-    if let Some(fee) = read(|adjudicator| adjudicator.fee(ledger)) {
-        return Ok(Amount::new(fee));
+    match read(|adjudicator| adjudicator.fee(ledger)) {
+        Some(fee) => Ok(Amount::new(fee)),
+        None => refresh_fee(ledger).await,
     }
+}
+
+/// The ledger's fee, asked for. What a refused transfer says of the fee is not remembered: it may
+/// be true of that transfer only, as when it would burn.
+pub async fn refresh_fee(ledger: Principal) -> Result<Amount, String> {
     let fee = ledger::fee(ledger).await?;
-    mutate(|adjudicator, _| adjudicator.set_fee(ledger, fee.units()));
+    resume(|adjudicator, _| adjudicator.set_fee(ledger, fee.units()));
     Ok(fee)
 }
