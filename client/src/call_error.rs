@@ -69,13 +69,18 @@ pub enum WrongAnswer {
         /// How many it has.
         length: usize,
     },
+    /// A digest has not 32 bytes.
+    DigestLength {
+        /// How many it has.
+        length: usize,
+    },
     /// It is about a channel that was not asked about.
     WrongChannel,
     /// A signed state is no canonical encoding.
     State(DecodeError),
     /// A signed state is not signed by all participants.
     Signatures(SignedStateError),
-    /// The state shown has not the rank that is told.
+    /// The state shown has not the rank that is told, or there is one for a refund claim.
     RankMismatch,
     /// The deposit account told is not the one that follows from the params.
     DepositAccount,
@@ -223,6 +228,7 @@ impl fmt::Display for WrongAnswer {
             Self::ChannelLength { length } => {
                 write!(f, "a channel id has 32 bytes, not {length}")
             }
+            Self::DigestLength { length } => write!(f, "a digest has 32 bytes, not {length}"),
             Self::WrongChannel => write!(f, "about a channel that was not asked about"),
             Self::State(error) => write!(f, "the registered state does not decode: {error}"),
             Self::Signatures(error) => write!(f, "the registered state is not signed: {error}"),

@@ -231,17 +231,15 @@ impl Funder {
             ..
         } = order;
         let adjudicator = &self.adjudicator;
-        if repeated {
-            // It may have arrived, and another approval would stay behind.
-            let found = adjudicator.deposited(params, *part, *asset, *amount, *expected_holding);
-            if let Some(receipt) = found.await.map_err(FundError::Deposit)? {
-                return Ok(receipt);
-            }
-        }
         let mut fee = order.fee;
         let mut renewals = 0;
+        // What an earlier attempt has approved may be used by now, because the deposit has arrived
+        // or is about to. Then another approval would stay behind, so it is tried without first.
+        let mut is_approved = repeated;
         loop {
-            self.approve(order, fee).await?;
+            if !is_approved {
+                self.approve(order, fee).await?;
+            }
             let deposited = adjudicator.deposit_approved(
                 params,
                 *part,
@@ -256,6 +254,7 @@ impl Funder {
                     LedgerRefusal::InsufficientAllowance { .. },
                 ))) if renewals < MAX_RENEWALS => {
                     renewals += 1;
+                    is_approved = false;
                     fee = self.ledger(asset).fee().await.map_err(FundError::Read)?;
                 }
                 result => return result.map_err(FundError::Deposit),

@@ -284,7 +284,10 @@ impl Refusal for DepositAccountError {
     fn explain(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::MalformedChannel { length } => channel_length(f, *length),
-            Self::UnknownPart { part } => write!(f, "no channel has a participant {part}"),
+            Self::UnknownPart { part } => {
+                write!(f, "the channel has no participant {part}, counted from 0")
+            }
+            Self::UnknownAsset => write!(f, "the channel does not have this asset"),
             Self::LedgerNotServed => write!(f, "the adjudicator does not serve this ledger"),
             Self::FeeUnknown => write!(f, "the ledger has not told its fee yet"),
             Self::AmountOverflow => write!(f, "share and fee exceed 128 bits"),

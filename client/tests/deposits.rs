@@ -228,10 +228,49 @@ async fn without_patience_an_unknown_outcome_is_said_to_be_one() {
     );
     assert!(pending.is_in_doubt());
 
-    // The same call again finds out. Without an attempt in doubt it is a plain refusal.
-    let arrived = deposit().await.unwrap_err();
+    // The same call again finds out, and so does every later one.
+    for _ in 0..2 {
+        let receipt = deposit().await.unwrap();
+        assert_eq!(
+            (receipt.credited, receipt.holding),
+            (units(242), units(242))
+        );
+    }
+    assert_eq!(world.balance(&account(ALICE)).await, WEALTH - 242 - 2 * FEE);
+
+    // Another amount on the same holding is another deposit, which never happened.
+    let (params, asset) = (&channel.params, channel.asset());
+    let other = hasty.deposit_approved(params, FIRST, asset, [0; 32], units(1), units(0));
     let expected = DepositError::UnexpectedHolding { holding: 242 };
-    assert!(matches!(arrived, CallError::Refused(refusal) if refusal == expected));
+    assert!(matches!(other.await, Err(CallError::Refused(refusal)) if refusal == expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_carried_out_again_after_an_unknown_outcome() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    for (number, part, door, method) in [
+        (ALICE, FIRST, Door::Approval, "icrc2_transfer_from"),
+        (BOB, SECOND, Door::DepositAccount, "icrc1_transfer"),
+    ] {
+        let hasty = world.adjudicator_for(number).await;
+        let funder = perun_client::Funder::new(hasty.with_patience(Patience::NONE));
+        let order = funder.prepare(&channel.params, part, channel.asset(), units(50), door);
+        let mut order = order.await.unwrap();
+        world.fault(world.ledger_calls(method), Fault::LoseReply);
+        let unknown = funder.carry_out(&mut order).await.unwrap_err();
+        let FundError::Deposit(CallError::Unresolved(DepositError::Pending { .. })) = unknown
+        else {
+            panic!("{unknown}");
+        };
+        let receipt = funder.carry_out(&mut order).await.unwrap();
+        assert_eq!((receipt.credited, receipt.holding), (units(50), units(50)));
+        assert_eq!(world.balance(&account(number)).await, WEALTH - 50 - 2 * FEE);
+    }
+    let ledger = world.ledger_for(ALICE).await;
+    let spender = Account::of(channel.params.adjudicator());
+    let left = ledger.allowance(&account(ALICE), &spender).await.unwrap();
+    assert_eq!(left.amount, units(0), "no approval stays behind");
 }
 
 #[tokio::test(flavor = "multi_thread")]

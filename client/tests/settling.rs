@@ -138,7 +138,7 @@ async fn the_log_tells_the_story() {
     let Event::Registered(claimed) = &events[2].event else {
         panic!("{:?}", events[2]);
     };
-    assert_eq!(claimed.signed_state, Some(signed.into()));
+    assert_eq!(claimed.digest, Some(signed.state().digest()));
     assert!(matches!(events[3].event, Event::Refuted(_)));
     let Event::Concluded { outcome } = &events[4].event else {
         panic!("{:?}", events[4]);

@@ -1,6 +1,6 @@
 //! Money in.
 
-use perun_canister_api::{self as api, DepositError, DepositRequest, DepositSource, convert};
+use perun_canister_api::{DepositError, DepositRequest, DepositSource, convert};
 use perun_protocol::encoding::Canonical as _;
 use perun_protocol::{Amount, AssetId, Params, PartIdx};
 use serde_bytes::ByteBuf;
@@ -16,9 +16,10 @@ impl Adjudicator {
     /// Deposits `amount` for a participant, pulled from the account `from_subaccount` of the
     /// agent's identity, which has approved amount and fee to the adjudicator before.
     ///
-    /// `expected_holding` is what is held for the participant before. It makes the call safe to
-    /// repeat: from one holding there is one way to this holding and amount. If an attempt may have
-    /// taken effect, the event log tells whether it did.
+    /// `expected_holding` is what is held for the participant before. From one holding there is one
+    /// way to this holding and amount, so holding and amount name the deposit: it succeeds if
+    /// exactly this deposit has arrived, be it by this call, by an earlier one whose answer was
+    /// lost, or because somebody else was so kind.
     ///
     /// # Errors
     /// [`DepositError`] as the adjudicator refuses. [`DepositError::UnexpectedHolding`] says for
@@ -40,29 +41,36 @@ impl Adjudicator {
         };
         let request = deposit_request(params, part, asset, source);
         let outcome = call(&self.canister, &request, &self.patience).await?;
-        let refusal = match outcome {
-            Outcome::Accepted(receipt) => return Ok(receipt_of(&receipt)),
-            Outcome::Refused {
-                refusal,
-                in_doubt: false,
-            } => return Err(CallError::Refused(refusal)),
-            Outcome::Refused { refusal, .. } => refusal,
+        let (refusal, in_doubt) = match outcome {
+            Outcome::Accepted(receipt) => return Ok(DepositReceipt::new(&receipt)),
+            Outcome::Refused { refusal, in_doubt } => (refusal, in_doubt),
         };
+        // Refusals that a deposit meets which is there already: its allowance is used, too.
+        let may_be_there = in_doubt
+            || matches!(
+                refusal,
+                DepositError::UnexpectedHolding { .. }
+                    | DepositError::AlreadyRegistered
+                    | DepositError::Refused(_)
+            );
+        if !may_be_there {
+            return Err(CallError::Refused(refusal));
+        }
         let found = self
             .deposited(params, part, asset, amount, expected_holding)
             .await?;
-        match (found, refusal) {
-            (Some(receipt), _) => Ok(receipt),
+        match found {
+            Some(receipt) => Ok(receipt),
             // Holdings of an open channel only grow: the expected one never comes back.
-            (None, refusal @ DepositError::UnexpectedHolding { .. }) => {
+            None if matches!(refusal, DepositError::UnexpectedHolding { .. }) => {
                 Err(CallError::Refused(refusal))
             }
-            (None, refusal) => Err(CallError::Unresolved(refusal)),
+            None => Outcome::Refused { refusal, in_doubt }.into_result(),
         }
     }
 
     /// The deposit of exactly `amount` on top of a holding of exactly `before`, if it happened.
-    pub(crate) async fn deposited(
+    async fn deposited(
         &self,
         params: &Params,
         part: PartIdx,
@@ -115,7 +123,9 @@ impl Adjudicator {
     ) -> Result<DepositReceipt, CallError<DepositError>> {
         let request = deposit_request(params, part, asset, DepositSource::DepositAccount);
         let outcome = call(&self.canister, &request, &self.patience).await?;
-        outcome.into_result().map(|receipt| receipt_of(&receipt))
+        outcome
+            .into_result()
+            .map(|receipt| DepositReceipt::new(&receipt))
     }
 }
 
@@ -132,8 +142,4 @@ fn deposit_request(
         source,
     };
     Request::update(METHOD, (request,))
-}
-
-fn receipt_of(receipt: &api::DepositReceipt) -> DepositReceipt {
-    DepositReceipt::new(receipt)
 }
