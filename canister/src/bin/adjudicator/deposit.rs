@@ -65,10 +65,8 @@ async fn reserve(deposit: &Deposit, fee: Amount) -> Result<JournalNumber, Deposi
         Source::Approval { from, amount, .. } => {
             let allowance = ledger::allowance(deposit.ledger(), from).await;
             let allowance = allowance.map_err(unavailable)?;
-            if amount
-                .checked_add(fee)
-                .is_none_or(|needed| allowance < needed)
-            {
+            let needed = amount.checked_add(fee);
+            if allowance < needed.ok_or(DepositError::AmountOverflow)? {
                 let allowance = allowance.units();
                 let refusal = LedgerRefusal::InsufficientAllowance { allowance };
                 return Err(DepositError::Refused(refusal));
