@@ -4,7 +4,7 @@ mod world;
 
 use std::time::Duration;
 
-use local_ic::{Fault, RejectCode, Until};
+use local_ic::{Clock, Fault, RejectCode, Until};
 use perun_client::{
     Approval, CallError, DepositError, Door, FundError, LedgerRefusal, Patience, Unsuitable,
 };
@@ -394,7 +394,8 @@ async fn an_order_is_carried_out_once_however_often() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn equal_deposits_at_one_time_are_two() {
-    let world = World::new().await;
+    // Both orders are made up at the same time of the subnet.
+    let world = World::with_clock(Clock::Manual).await;
     let channel = world.channel(1);
     let funder = world.funder_for(BOB).await;
     let prepare = || {

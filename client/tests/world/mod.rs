@@ -68,6 +68,10 @@ pub fn units(amount: u128) -> Amount {
 
 impl World {
     pub async fn new() -> Self {
+        Self::with_clock(Clock::Live).await
+    }
+
+    pub async fn with_clock(clock: Clock) -> Self {
         let build = || {
             (
                 canister_wasm("ledger").unwrap(),
@@ -90,7 +94,7 @@ impl World {
             .install(adjudicator, &wasm, argument.unwrap())
             .unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = Server::start(replica, address, Clock::Live).await.unwrap();
+        let server = Server::start(replica, address, clock).await.unwrap();
         Self {
             server,
             ledger,
