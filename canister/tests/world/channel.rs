@@ -110,6 +110,18 @@ impl TestChannel {
         }
     }
 
+    /// The first deposit of a participant, which can be sent again.
+    pub fn by_approval_once(&self, asset: usize, part: usize, amount: u128) -> DepositRequest {
+        DepositRequest {
+            source: DepositSource::Approval {
+                from_subaccount: None,
+                amount,
+                expected_holding: Some(0),
+            },
+            ..self.by_approval(asset, part, amount)
+        }
+    }
+
     pub fn by_account(&self, asset: usize, part: usize) -> DepositRequest {
         DepositRequest {
             source: DepositSource::DepositAccount,

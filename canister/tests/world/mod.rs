@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part of the world")]
 
 mod channel;
+pub mod payout;
 
 pub use channel::*;
 
