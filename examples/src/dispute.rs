@@ -3,7 +3,7 @@
 
 use perun_client::{CallError, ConcludeError, DisputeError};
 use perun_protocol::dispute::Rank;
-use perun_protocol::{Amount, PartIdx};
+use perun_protocol::{Amount, PartIdx, Timestamp};
 
 use crate::acts::{fraction, fund, introduce, show_holdings, show_state, withdraw_all};
 use crate::books::Books;
@@ -44,6 +44,11 @@ pub async fn walk(stage: &Stage) -> Result<Closing, Failure> {
     );
     let registered = mallory.adjudicator.dispute(&pair.params, &old).await?;
     let window_end = registered.timeout;
+    let now = Timestamp::from_nanos(stage.adjudicator.info().await?.now_ns);
+    tracing::info!(
+        "Registered channel: {channel:.8}, anybody can refute it for {} s",
+        window_end.nanos_since(now) / 1_000_000_000,
+    );
 
     // Bob sees what is registered, has something newer, and says so.
     let seen = bob.adjudicator.registered(&pair.params).await?;

@@ -17,20 +17,24 @@ mod acts;
 mod args;
 mod books;
 mod channel;
+mod connect;
 pub mod dispute;
 pub mod happy;
 mod identity;
 mod local;
 mod log;
+mod setup_error;
 mod stage;
 
 pub use args::{Connection, WalkthroughArgs};
 pub use books::{Closing, Mismatch};
 pub use channel::{Pair, random};
+pub use connect::connect;
 pub use identity::{IdentityError, SharedIdentity, generate, load, load_or_create};
 pub use local::{Endowment, LocalNetwork};
 pub use log::show_log;
-pub use stage::{Party, SetupError, Stage, connect};
+pub use setup_error::SetupError;
+pub use stage::{Party, Stage};
 
 /// Whatever may go wrong in a walkthrough; each cause says in words what it is.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

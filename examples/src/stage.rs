@@ -1,26 +1,21 @@
 //! Where a walkthrough happens: an adjudicator, a ledger, two parties, and time.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use candid::Principal;
-use ic_agent::agent::route_provider::{RoundRobinRouteProvider, RouteProvider as _};
-use ic_agent::{Agent, AgentError};
+use ic_agent::Agent;
 use perun_canister_api::{Info, convert};
-use perun_client::{Adjudicator, INTERFACE, Ledger, ParseAmountError, Token};
+use perun_client::{Adjudicator, INTERFACE, Ledger, Token};
 use perun_protocol::{Account, Amount, AssetId, ChallengeDuration, Timestamp};
 
 use crate::{
-    Connection, Endowment, Failure, IdentityError, LocalNetwork, SharedIdentity, WalkthroughArgs,
-    generate, load,
+    Connection, Endowment, Failure, LocalNetwork, SetupError, SharedIdentity, WalkthroughArgs,
+    connect, generate, load,
 };
 
 /// What each party has on the embedded network, in tokens.
 const WEALTH_TOKENS: u32 = 1_000;
-
-/// Hosts of the Internet Computer itself, whose key is known.
-const MAINNET: [&str; 4] = ["icp-api.io", "icp0.io", "ic0.app", "internetcomputer.org"];
 
 /// Somebody in a story.
 #[derive(Clone)]
@@ -62,66 +57,6 @@ enum Time {
     Ours(Arc<LocalNetwork>),
     /// Nobody.
     Real,
-}
-
-/// Why a walkthrough can't begin.
-#[derive(Debug)]
-pub enum SetupError {
-    /// The URL is none.
-    Url {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        error: Box<AgentError>,
-    },
-    /// The replica does not tell its key.
-    RootKey {
-        /// Where it is.
-        url: String,
-        /// What it said.
-        error: Box<AgentError>,
-    },
-    /// The identity can't be had.
-    Identity(IdentityError),
-    /// The adjudicator speaks another interface than this program.
-    Interface {
-        /// The one it speaks.
-        found: u16,
-    },
-    /// The adjudicator does not serve the ledger.
-    LedgerNotServed {
-        /// The ledger.
-        ledger: Principal,
-        /// Those that it serves.
-        served: Vec<Principal>,
-    },
-    /// The adjudicator does not accept such a challenge duration, in seconds.
-    ChallengeDuration {
-        /// What was asked for.
-        given_s: u32,
-        /// The least it accepts.
-        min_s: u32,
-        /// The most it accepts.
-        max_s: u32,
-    },
-    /// An amount on the command line is none.
-    Amount {
-        /// What was given.
-        text: String,
-        /// What is wrong with it.
-        error: ParseAmountError,
-    },
-    /// A principal can't be used.
-    Principal(Principal),
-    /// An account has not enough for its deposits and fees, all of them with the token's symbol.
-    Poor {
-        /// Whose account it is.
-        owner: Principal,
-        /// What it has.
-        has: String,
-        /// What it needs.
-        needs: String,
-    },
 }
 
 impl Stage {
@@ -331,156 +266,4 @@ fn party(name: &'static str, deposit: Amount, adjudicator: &Adjudicator) -> Resu
 
 fn sender(identity: &SharedIdentity) -> Result<Principal, Failure> {
     Ok(identity.sender()?)
-}
-
-/// An agent for `url`. The key that certificates are checked with is the Internet Computer's own,
-/// unless the replica is on this machine or `fetch_root_key` says to trust it, and never asked for
-/// at the Internet Computer itself.
-///
-/// # Errors
-/// [`SetupError::Url`] and [`SetupError::RootKey`].
-pub async fn connect(
-    url: &str,
-    identity: SharedIdentity,
-    fetch_root_key: bool,
-) -> Result<Agent, SetupError> {
-    let wrong_url = |error| SetupError::Url {
-        url: url.to_owned(),
-        error: Box::new(error),
-    };
-    let routes = RoundRobinRouteProvider::new(vec![url]).map_err(wrong_url)?;
-    let route = routes.route().map_err(wrong_url)?;
-    let Some(host) = route
-        .host_str()
-        .filter(|_| matches!(route.scheme(), "http" | "https"))
-    else {
-        let reason = "an address like http://127.0.0.1:4943 is expected".to_owned();
-        return Err(wrong_url(AgentError::InvalidReplicaUrl(reason)));
-    };
-    let asks_for_key = !is_mainnet(host) && (fetch_root_key || is_this_machine(host));
-    let agent = Agent::builder()
-        .with_route_provider(routes)
-        .with_arc_identity(identity)
-        .build()
-        .map_err(wrong_url)?;
-    if asks_for_key {
-        let fetched = agent.fetch_root_key().await;
-        fetched.map_err(|error| SetupError::RootKey {
-            url: url.to_owned(),
-            error: Box::new(error),
-        })?;
-    }
-    Ok(agent)
-}
-
-fn is_mainnet(host: &str) -> bool {
-    MAINNET.iter().any(|domain| is_in_domain(host, domain))
-}
-
-fn is_this_machine(host: &str) -> bool {
-    let is_loopback = |ip: std::net::IpAddr| ip.is_loopback();
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
-    is_in_domain(host, "localhost") || ip.is_ok_and(is_loopback)
-}
-
-fn is_in_domain(host: &str, domain: &str) -> bool {
-    let prefix = host.strip_suffix(domain);
-    prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
-}
-
-impl fmt::Display for SetupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Url { url, error } => write!(f, "the URL {url:?} can't be used: {error}"),
-            Self::RootKey { url, error } => {
-                write!(
-                    f,
-                    "{url} does not tell its root key; does a replica run there? {error}"
-                )
-            }
-            Self::Identity(error) => error.fmt(f),
-            Self::Interface { found } => write!(
-                f,
-                "the adjudicator has interface {found}, this program speaks {INTERFACE}"
-            ),
-            Self::LedgerNotServed { ledger, served } => {
-                write!(
-                    f,
-                    "the adjudicator does not serve the ledger {ledger}; it serves"
-                )?;
-                served.iter().try_for_each(|served| write!(f, " {served}"))
-            }
-            Self::ChallengeDuration {
-                given_s,
-                min_s,
-                max_s,
-            } => write!(
-                f,
-                "a challenge duration of {given_s} s; the adjudicator accepts {min_s} to {max_s} s"
-            ),
-            Self::Amount { text, error } => write!(f, "{text:?} is no amount: {error}"),
-            Self::Principal(principal) => write!(f, "{principal} can't be used here"),
-            Self::Poor { owner, has, needs } => write!(
-                f,
-                "the account of {owner} has {has}; deposits and fees need {needs}"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for SetupError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Url { error, .. } | Self::RootKey { error, .. } => Some(error),
-            Self::Identity(error) => Some(error),
-            Self::Amount { error, .. } => Some(error),
-            _ => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_internet_computers_key_is_never_asked_for() {
-        for host in ["icp-api.io", "icp0.io", "ic0.app", "x.icp0.io"] {
-            assert!(is_mainnet(host), "{host}");
-        }
-        for host in ["myicp0.io", "icp0.io.example.org", "localhost"] {
-            assert!(!is_mainnet(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn only_this_machine_is_trusted_without_being_told() {
-        for host in [
-            "localhost",
-            "a.localhost",
-            "127.0.0.1",
-            "127.1.2.3",
-            "[::1]",
-        ] {
-            assert!(is_this_machine(host), "{host}");
-        }
-        for host in ["192.168.0.1", "example.org", "notlocalhost", "[::2]"] {
-            assert!(!is_this_machine(host), "{host}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_url_that_is_none_is_an_error() {
-        for url in [
-            "",
-            "127.0.0.1",
-            "localhost:4943",
-            "ftp://localhost",
-            "http://",
-        ] {
-            let identity = generate().unwrap();
-            let refused = connect(url, identity, false).await;
-            assert!(matches!(refused, Err(SetupError::Url { .. })), "{url:?}");
-        }
-    }
 }

@@ -1,14 +1,14 @@
 //! Channels as their participants see them: keys, params, states that both sign.
 
 use perun_canister_api::convert;
-use perun_client::{DepositReceipt, Door};
+use perun_client::{Approval, DepositReceipt, Door};
 use perun_protocol::{
     Account, Amount, AssetId, Balances, ChallengeDuration, Nonce, Params, PartIdx, RefundClaim,
-    SecretKey, SignedRefundClaim, SignedState, SignedWithdrawalAuth, Signer as _, State,
+    SecretKey, SignedRefundClaim, SignedState, SignedWithdrawalAuth, Signer as _, State, Timestamp,
     UnverifiedSignedState, Version, WithdrawalAuth,
 };
 
-use super::{CHALLENGE_S, World, units};
+use super::{CHALLENGE_S, FEE, World, units};
 
 /// The first and the second participant.
 pub const FIRST: PartIdx = PartIdx::new(0);
@@ -122,5 +122,21 @@ impl TestChannel {
         };
         let signature = auth.sign(&self.keys[part.index()]);
         auth.verify(&self.params, signature).unwrap()
+    }
+
+    /// An approval for the adjudicator where there was none.
+    pub fn approval(&self, amount: u128) -> Approval {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        let now = Timestamp::from_nanos(now.as_nanos() as u64);
+        Approval {
+            from_subaccount: [0; 32],
+            spender: Account::of(self.params.adjudicator()),
+            amount: units(amount),
+            expected_allowance: units(0),
+            expires_at: now.saturating_add_nanos(3_600_000_000_000),
+            fee: units(FEE),
+            memo: [1; 32],
+            created_at: now,
+        }
     }
 }
