@@ -57,10 +57,18 @@ fn money_costs_little_beside_its_signatures() {
     let last = channel.concluding(1, &[100, 100], &[100, 100]);
     let payout = channel.withdrawing(0, ALICE, user(10));
 
-    let first = counted(&mut world, |world| drop(world.deposit(by_alice).unwrap()));
-    let second = counted(&mut world, |world| drop(world.deposit(by_bob).unwrap()));
-    let conclude = counted(&mut world, |world| drop(world.conclude(last).unwrap()));
-    let withdraw = counted(&mut world, |world| drop(world.withdraw(payout).unwrap()));
+    let first = counted(&mut world, |world| {
+        world.deposit(by_alice).map(|_| ()).unwrap()
+    });
+    let second = counted(&mut world, |world| {
+        world.deposit(by_bob).map(|_| ()).unwrap()
+    });
+    let conclude = counted(&mut world, |world| {
+        world.conclude(last).map(|_| ()).unwrap()
+    });
+    let withdraw = counted(&mut world, |world| {
+        world.withdraw(payout).map(|_| ()).unwrap()
+    });
     println!("deposit: {first} first, {second} later; conclude: {conclude}; withdraw: {withdraw}");
     assert!(first < 2_000_000 && second < 2_000_000, "{first}, {second}");
     assert!(conclude < VERIFICATION * 2 + 1_500_000, "{conclude}");
