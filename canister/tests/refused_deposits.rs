@@ -307,3 +307,46 @@ fn amounts_beyond_128_bits_never_wrap() {
     }
     assert_eq!(world.info().journal, 0);
 }
+
+#[test]
+fn a_known_channel_has_only_its_own_deposit_accounts() {
+    let mut world = World::with_ledgers(2);
+    let channel = world.funded(1, [100, 100]);
+    let mut ask = |part, ledger| -> Result<DepositAccount, DepositAccountError> {
+        let request = DepositAccountRequest {
+            channel: channel.id_bytes(),
+            part,
+            asset: Asset::Icrc(world.ledgers[ledger]),
+            share: 1,
+        };
+        world.ask("deposit_account", request)
+    };
+    assert!(ask(1, 0).is_ok());
+    assert_eq!(ask(2, 0), Err(DepositAccountError::UnknownPart { part: 2 }));
+    assert_eq!(ask(0, 1), Err(DepositAccountError::UnknownAsset));
+}
+
+#[test]
+fn a_fee_that_no_ledger_has_told_is_named() {
+    // Ledgers that exist and have no code yet.
+    let mut world = World::without_ledger_code();
+    let channel = world.channel(1);
+    let request = DepositAccountRequest {
+        channel: channel.id_bytes(),
+        part: 0,
+        asset: channel.asset(0),
+        share: 1,
+    };
+    let told: Result<DepositAccount, _> = world.ask("deposit_account", request);
+    assert_eq!(told, Err(DepositAccountError::FeeUnknown));
+    let refused = world.deposit(channel.by_approval(0, ALICE, 100));
+    assert!(
+        matches!(refused, Err(DepositError::LedgerUnavailable { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(world.info().ledgers[0].fee, None);
+    // The first deposit after the ledger is there learns it.
+    world.install_ledgers();
+    world.deposit_approved(&channel, 0, ALICE, 100);
+    assert_eq!(world.info().ledgers[0].fee, Some(FEE));
+}

@@ -69,12 +69,11 @@ impl World {
         Self::installed(ic, adjudicator, ledgers)
     }
 
-    fn installed(mut ic: Replica, adjudicator: Principal, ledgers: Vec<Principal>) -> Self {
-        let wasm = canister_wasm("ledger").unwrap();
-        for &ledger in &ledgers {
-            let args = candid::encode_one(LedgerArg::Init(ledger_init())).unwrap();
-            ic.install(ledger, &wasm, args).unwrap();
-        }
+    /// Ledgers that have no code yet, and an adjudicator that serves them.
+    pub fn without_ledger_code() -> Self {
+        let mut ic = Replica::new(Config::default());
+        let ledgers = vec![ic.create_canister(admin())];
+        let adjudicator = ic.create_canister(admin());
         let mut world = Self {
             ic,
             adjudicator,
@@ -82,6 +81,25 @@ impl World {
         };
         world.install_adjudicator();
         world
+    }
+
+    fn installed(ic: Replica, adjudicator: Principal, ledgers: Vec<Principal>) -> Self {
+        let mut world = Self {
+            ic,
+            adjudicator,
+            ledgers,
+        };
+        world.install_ledgers();
+        world.install_adjudicator();
+        world
+    }
+
+    pub fn install_ledgers(&mut self) {
+        let wasm = canister_wasm("ledger").unwrap();
+        for &ledger in &self.ledgers {
+            let args = candid::encode_one(LedgerArg::Init(ledger_init())).unwrap();
+            self.ic.install(ledger, &wasm, args).unwrap();
+        }
     }
 
     fn install_adjudicator(&mut self) {
