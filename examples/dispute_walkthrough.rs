@@ -12,7 +12,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use perun_examples::{Stage, WalkthroughArgs, dispute, run};
+use perun_examples::{WalkthroughArgs, dispute};
 
 /// Mallory registers an old state; it is refuted, and the newest state is paid.
 #[derive(Parser)]
@@ -22,10 +22,5 @@ struct Program {
 }
 
 fn main() -> ExitCode {
-    let args = Program::parse().args;
-    run("dispute_walkthrough", async move {
-        let stage = Stage::set(&args, dispute::NAMES).await?;
-        dispute::walk(&stage).await?;
-        Ok(())
-    })
+    dispute::main(Program::parse().args)
 }

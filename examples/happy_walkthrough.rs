@@ -11,7 +11,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use perun_examples::{Stage, WalkthroughArgs, happy, run};
+use perun_examples::{WalkthroughArgs, happy};
 
 /// Two parties lock tokens in a channel, pay each other, and take home what they have.
 #[derive(Parser)]
@@ -21,10 +21,5 @@ struct Program {
 }
 
 fn main() -> ExitCode {
-    let args = Program::parse().args;
-    run("happy_walkthrough", async move {
-        let stage = Stage::set(&args, happy::NAMES).await?;
-        happy::walk(&stage).await?;
-        Ok(())
-    })
+    happy::main(Program::parse().args)
 }

@@ -1,19 +1,30 @@
 //! The dispute walkthrough: Mallory registers an old state that gives her more, Bob refutes it with
 //! the newest one, the window elapses, and both are paid what the newest state says.
 
+use std::process::ExitCode;
+
 use perun_client::{CallError, ConcludeError, DisputeError};
 use perun_protocol::dispute::Rank;
 use perun_protocol::{Amount, PartIdx, Timestamp};
 
 use crate::acts::{fraction, fund, introduce, show_holdings, show_state, withdraw_all};
 use crate::books::Books;
-use crate::{Closing, Failure, Pair, Stage};
+use crate::{Closing, Failure, Pair, Stage, WalkthroughArgs, run};
 
 const MALLORY: PartIdx = PartIdx::new(0);
 const BOB: PartIdx = PartIdx::new(1);
 
 /// What the parties are called.
 pub const NAMES: [&str; 2] = ["Mallory", "Bob"];
+
+/// Tells the story where the command line says.
+pub fn main(args: WalkthroughArgs) -> ExitCode {
+    run("dispute_walkthrough", async move {
+        let stage = Stage::set(&args, NAMES).await?;
+        walk(&stage).await?;
+        Ok(())
+    })
+}
 
 /// Tells the story on `stage`. Every figure is checked, and so is every refusal.
 ///

@@ -1,17 +1,29 @@
 //! The happy walkthrough: both deposit, pay each other, agree that it is over, and take home what
 //! they have.
 
+use std::process::ExitCode;
+
 use perun_protocol::{Amount, AssetIdx, PartIdx};
 
 use crate::acts::{fraction, fund, introduce, show_holdings, show_state, withdraw_all};
 use crate::books::{Books, check};
-use crate::{Closing, Failure, Pair, Stage};
+use crate::{Closing, Failure, Pair, Stage, WalkthroughArgs, run};
 
 const ALICE: PartIdx = PartIdx::new(0);
 const BOB: PartIdx = PartIdx::new(1);
 
 /// What the parties are called.
 pub const NAMES: [&str; 2] = ["Alice", "Bob"];
+
+/// Tells the story where the command line says. All of it is compiled here, so that the program and
+/// its tests share it.
+pub fn main(args: WalkthroughArgs) -> ExitCode {
+    run("happy_walkthrough", async move {
+        let stage = Stage::set(&args, NAMES).await?;
+        walk(&stage).await?;
+        Ok(())
+    })
+}
 
 /// Tells the story on `stage`. Every figure is checked.
 ///
