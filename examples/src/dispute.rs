@@ -58,7 +58,7 @@ pub async fn walk(stage: &Stage) -> Result<Closing, Failure> {
     let now = Timestamp::from_nanos(stage.adjudicator.info().await?.now_ns);
     tracing::info!(
         "Registered channel: {channel:.8}, anybody can refute it for {} s",
-        window_end.nanos_since(now) / 1_000_000_000,
+        window_end.nanos_since(now).div_ceil(1_000_000_000),
     );
 
     // Bob sees what is registered, has something newer, and says so.
