@@ -7,15 +7,11 @@
 //! All keys follow from the replica's seed, so two runs of a test show the same principals and
 //! bytes. They protect nothing: whoever knows the seed can sign.
 
-use std::sync::Arc;
-
 use candid::Principal;
 use ic_certification::{Certificate, HashTree, empty, fork, labeled, leaf, pruned};
 use ic_transport_types::{NodeSignature, QueryResponse, RequestId};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-
-use crate::replica::{Certifier, Replica};
 
 /// Precedes the root hash in what the root key signs.
 const STATE_ROOT_DOMAIN: &[u8] = b"\x0Dic-state-root";
@@ -130,16 +126,6 @@ impl SubnetKeys {
             identity: self.node_id,
         }];
         response
-    }
-}
-
-/// Signs what canisters hand out with their query answers.
-impl Certifier for Arc<SubnetKeys> {
-    fn data_certificate(&mut self, replica: &Replica, canister: Principal) -> Vec<u8> {
-        let data = replica
-            .canister(canister)
-            .map_or(&[][..], |canister| canister.certified_data);
-        self.certify_data(canister, data, replica.time_ns())
     }
 }
 

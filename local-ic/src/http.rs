@@ -48,8 +48,10 @@ pub(crate) const MAX_INGRESS: usize = 2 * 1024 * 1024;
 const MAX_DRAINED: usize = 64 * 1024 * 1024;
 /// Connections at a time; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 256;
-/// How long the head of a request may take, also the first one of an idle connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the head of a request may take, also while a connection is idle. So long can all places
+/// be held by those who say nothing. No round number, so that agents which poll at round ones do
+/// not meet the closing of their connection.
+const HEAD_TIMEOUT: Duration = Duration::from_millis(16_700);
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 

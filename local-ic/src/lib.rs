@@ -56,7 +56,6 @@ pub use faults::{Fault, Faults, MessageKind, RuleId, Target, Until};
 pub use module::{Metadata, MethodKind};
 pub use reject::{Reject, RejectCode};
 pub use replica::{
-    Certifier, Config, ExecutionRecord, Ingress, IngressRecord, IngressStatus, InstallMode,
-    MessageId, Replica,
+    Config, ExecutionRecord, Ingress, IngressRecord, IngressStatus, InstallMode, MessageId, Replica,
 };
 pub use server::{Clock, Server};

@@ -272,7 +272,9 @@ fn parse_install(value: &str) -> Result<Install, String> {
 fn parse_hex(digits: &str) -> Result<Vec<u8>, String> {
     let invalid =
         || format!("INIT_ARG '{digits}' is neither an even number of hex digits nor @FILE");
-    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
+    // Signs too are numbers to `from_str_radix`.
+    let all_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !all_hex || !digits.len().is_multiple_of(2) {
         return Err(invalid());
     }
     let bytes = (0..digits.len()).step_by(2);
@@ -354,6 +356,10 @@ mod tests {
             (
                 &["--install", "a=b:4g"],
                 "--install a=b:4g: INIT_ARG '4g' is neither",
+            ),
+            (
+                &["--install", "a=b:+f"],
+                "--install a=b:+f: INIT_ARG '+f' is neither",
             ),
             (
                 &["--install", "a=b:123"],

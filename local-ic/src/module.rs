@@ -60,6 +60,9 @@ pub struct Metadata {
     pub content: Vec<u8>,
 }
 
+/// A hook that modules may export and that never runs here: no canister's heap is ever called low.
+const ON_LOW_WASM_MEMORY: &str = "canister_on_low_wasm_memory";
+
 /// The hooks a module may export beside methods.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Hook {
@@ -205,7 +208,7 @@ fn entry_points(compiled: &wasmi::Module, exports: &[String]) -> Result<EntryPoi
             if methods.insert(method.to_owned(), kind).is_some() {
                 return Err(format!("the method `{method}` is exported twice"));
             }
-        } else {
+        } else if name != ON_LOW_WASM_MEMORY {
             return Err(format!(
                 "the export `{name}` has the reserved prefix `canister_` but no meaning"
             ));

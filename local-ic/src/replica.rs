@@ -55,12 +55,6 @@ const FIRST_CANISTER: u64 = 0x8000_0000_0010_0000;
 /// More messages than this in one [`Replica::run`] are taken for an endless loop.
 const MAX_RUN: u64 = 1_000_000;
 
-/// Makes the certificates that queries hand to canisters.
-pub trait Certifier: Send {
-    /// A certificate that shows the canister's certified data as of now.
-    fn data_certificate(&mut self, replica: &Replica, canister: Principal) -> Vec<u8>;
-}
-
 /// An embedded Internet Computer: one subnet with one node, which is told what to do.
 pub struct Replica {
     config: Config,
@@ -75,8 +69,7 @@ pub struct Replica {
     log: ExecutionLog,
     rng: ChaCha20Rng,
     keys: Arc<SubnetKeys>,
-    certifier: Option<Box<dyn Certifier>>,
-    subnet: Principal,
+    /// The root key as canisters see it, DER.
     root_key: Arc<[u8]>,
     next_canister: u64,
     /// Numbers for call contexts, callbacks and messages; none is used twice.
@@ -98,8 +91,6 @@ impl Replica {
             faults: Faults::default(),
             log: ExecutionLog::default(),
             rng: ChaCha20Rng::seed_from_u64(config.seed),
-            certifier: Some(Box::new(Arc::clone(&keys))),
-            subnet: keys.subnet_id(),
             root_key: keys.root_key_der().into(),
             keys,
             next_canister: FIRST_CANISTER,
@@ -107,19 +98,6 @@ impl Replica {
             state_version: 0,
             config,
         }
-    }
-
-    /// Changes what canisters learn about their subnet: its id, and the DER-coded root key. It
-    /// concerns canisters created later, and nothing that is signed.
-    pub fn set_subnet(&mut self, subnet: Principal, root_key_der: &[u8]) {
-        self.subnet = subnet;
-        self.root_key = root_key_der.into();
-    }
-
-    /// Puts something else in place of what makes data certificates, as tests may want to that are
-    /// about certificates which do not hold.
-    pub fn set_certifier(&mut self, certifier: Box<dyn Certifier>) {
-        self.certifier = Some(certifier);
     }
 
     /// What the boundary signs with.
@@ -293,7 +271,7 @@ impl Replica {
             canister: id,
             controllers,
             environment: Vec::new(),
-            subnet: self.subnet,
+            subnet: self.keys.subnet_id(),
             root_key: self.root_key.clone(),
         };
         self.canisters.insert(id, Canister::new(facts, cycles));

@@ -5,34 +5,12 @@ mod world;
 use candid::Principal;
 use local_ic::{Fault, IngressStatus, MessageId, RejectCode, Status, Target, Until};
 use std::time::Duration;
-use world::calls::{CALLEE, CALLER, Outcome, order};
+use world::calls::{CALLEE, CALLER, Outcome, Pair, order};
 use world::{World, assert_rejected, module, user};
 
-struct Pair {
-    world: World,
-    caller: Principal,
-    callee: Principal,
-}
-
 impl Pair {
-    fn new() -> Self {
-        let mut world = World::new();
-        let caller = world.install(CALLER);
-        let callee = world.install(CALLEE);
-        Self {
-            world,
-            caller,
-            callee,
-        }
-    }
-
     fn add(&mut self, target: Target, fault: Fault) -> local_ic::RuleId {
         self.world.ic.faults().add(target, fault)
-    }
-
-    fn call(&mut self, cycles: u64, timeout_s: u32, method: &str) -> Outcome {
-        let order = order(self.callee, cycles, timeout_s, method);
-        Outcome::parse(&self.world.update(self.caller, "call", &order).unwrap())
     }
 
     fn begin(&mut self, timeout_s: u32, method: &str) -> MessageId {

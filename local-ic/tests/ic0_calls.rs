@@ -3,35 +3,19 @@
 mod world;
 
 use candid::Principal;
-use world::calls::{CALLEE, CALLER, Outcome, order};
+use local_ic::Config;
+use world::calls::{Outcome, Pair, order};
 use world::{World, assert_rejected, number};
 
-struct Pair {
-    world: World,
-    caller: Principal,
-    callee: Principal,
-}
-
 impl Pair {
-    fn new() -> Self {
-        let mut world = World::new();
-        let caller = world.install(CALLER);
-        let callee = world.install(CALLEE);
-        Self {
-            world,
-            caller,
-            callee,
-        }
-    }
-
-    fn call(&mut self, cycles: u64, method: &str) -> Outcome {
-        let order = order(self.callee, cycles, 0, method);
-        Outcome::parse(&self.world.update(self.caller, "call", &order).unwrap())
-    }
-
     /// Runs a method of the caller that calls `ok` of the callee.
     fn odd(&mut self, method: &str) -> Result<Vec<u8>, local_ic::Reject> {
-        let order = order(self.callee, 0, 0, "ok");
+        self.odd_to(method, "ok")
+    }
+
+    /// Runs a method of the caller that calls `callee_method` of the callee.
+    fn odd_to(&mut self, method: &str, callee_method: &str) -> Result<Vec<u8>, local_ic::Reject> {
+        let order = order(self.callee, 0, 0, callee_method);
         self.world.update(self.caller, method, &order)
     }
 
@@ -53,10 +37,10 @@ impl Pair {
 fn a_reply_comes_back_to_the_caller() {
     let mut pair = Pair::new();
     let reply = b"fine".to_vec();
-    assert_eq!(pair.call(0, "ok"), Outcome::Reply { refund: 0, reply });
+    assert_eq!(pair.call(0, 0, "ok"), Outcome::Reply { refund: 0, reply });
     let caller = pair.caller.as_slice().to_vec();
     assert_eq!(
-        pair.call(0, "caller"),
+        pair.call(0, 0, "caller"),
         Outcome::Reply {
             refund: 0,
             reply: caller
@@ -74,7 +58,7 @@ fn every_failure_has_its_code_and_text() {
         ("missing", 5, "no update method 'missing'"),
     ];
     for (method, expected, words) in cases {
-        match pair.call(0, method) {
+        match pair.call(0, 0, method) {
             Outcome::Reject { code, text } => {
                 assert_eq!(code, expected, "{method}: {text}");
                 assert!(text.contains(words), "{method}: {text}");
@@ -83,7 +67,7 @@ fn every_failure_has_its_code_and_text() {
         }
     }
     pair.callee = Principal::from_slice(&[1, 2, 3, 4, 5, 6, 7, 8, 1, 1]);
-    assert_eq!(pair.call(0, "ok").code(), 3);
+    assert_eq!(pair.call(0, 0, "ok").code(), 3);
 }
 
 #[test]
@@ -114,7 +98,7 @@ fn a_half_built_call_vanishes_with_its_cycles_back() {
 fn cycles_are_accepted_in_part_and_the_rest_comes_back() {
     let mut pair = Pair::new();
     let before = pair.balances();
-    match pair.call(1_001, "half") {
+    match pair.call(1_001, 0, "half") {
         Outcome::Reply { refund, reply } => {
             assert_eq!((refund, number(&reply[..8])), (501, 500));
         }
@@ -123,7 +107,7 @@ fn cycles_are_accepted_in_part_and_the_rest_comes_back() {
     assert_eq!(pair.balances(), (before.0 - 500, before.1 + 500));
     // Nothing accepted, accepted by a message that trapped, or no such method: all comes back.
     for method in ["ok", "all_and_trap", "missing", "no"] {
-        pair.call(1_000, method);
+        pair.call(1_000, 0, method);
         assert_eq!(
             pair.balances(),
             (before.0 - 500, before.1 + 500),
@@ -131,8 +115,34 @@ fn cycles_are_accepted_in_part_and_the_rest_comes_back() {
         );
     }
     // A query called by a canister keeps what it accepted.
-    assert_eq!(pair.call(1_000, "half_in_query").code(), 0);
+    assert_eq!(pair.call(1_000, 0, "half_in_query").code(), 0);
     assert_eq!(pair.balances(), (before.0 - 1_000, before.1 + 1_000));
+}
+
+#[test]
+fn an_answer_gives_back_what_was_not_accepted_before_it() {
+    let mut pair = Pair::new();
+    let before = pair.balances();
+    let outcome = pair.call(1_000, 0, "half_too_late");
+    assert!(
+        matches!(outcome, Outcome::Reply { refund: 1_000, .. }),
+        "{outcome:?}"
+    );
+    assert_eq!(pair.balances(), before);
+}
+
+#[test]
+fn a_full_balance_takes_no_more_and_nothing_overflows() {
+    let mut pair = Pair::with(Config {
+        initial_cycles: u128::MAX,
+        ..Config::default()
+    });
+    let outcome = pair.call(1_000, 0, "accept_while_building");
+    assert!(
+        matches!(outcome, Outcome::Reply { refund: 0, .. }),
+        "{outcome:?}"
+    );
+    assert_eq!(pair.balances(), (u128::MAX - 1_000, u128::MAX));
 }
 
 #[test]
@@ -186,6 +196,16 @@ fn a_trap_in_the_cleanup_is_taken_back_too_and_changes_no_reason() {
             .unwrap()
             .contains("cannot be executed in cleanup mode")
     );
+}
+
+#[test]
+fn a_cleanup_knows_whether_its_callback_was_about_a_reject() {
+    let mut pair = Pair::new();
+    for (callee_method, code) in [("ok", 0), ("no", 4), ("boom", 5)] {
+        let result = pair.odd_to("code_in_cleanup", callee_method);
+        assert_rejected(result, "IC0503", "'own trap'");
+        assert_eq!(pair.state(), 100 + code);
+    }
 }
 
 #[test]

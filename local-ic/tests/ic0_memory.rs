@@ -2,6 +2,7 @@
 
 mod world;
 
+use candid::Principal;
 use std::time::Duration;
 use world::{World, assert_rejected, import_names, module, number, user};
 
@@ -310,6 +311,10 @@ fn functions_can_be_called_only_where_they_make_sense() {
             "msg_reply_data_append" | "msg_reply" | "msg_reject" | "msg_deadline" => {
                 &["update", "query", "composite"]
             }
+            "msg_caller_info_data_size"
+            | "msg_caller_info_data_copy"
+            | "msg_caller_info_signer_size"
+            | "msg_caller_info_signer_copy" => &["update", "query", "composite", "inspect"],
             "msg_reject_code"
             | "msg_reject_msg_size"
             | "msg_reject_msg_copy"
@@ -330,7 +335,7 @@ fn functions_can_be_called_only_where_they_make_sense() {
                 &["init", "update", "timer", "pre_upgrade"]
             }
             "certified_data_set" => &["init", "update", "timer", "pre_upgrade"],
-            "global_timer_set" => &["init", "update", "timer"],
+            "global_timer_set" => &["init", "update", "timer", "pre_upgrade"],
             "data_certificate_size" | "data_certificate_copy" => &["query", "composite"],
             _ => &[
                 "init",
@@ -355,12 +360,11 @@ fn functions_can_be_called_only_where_they_make_sense() {
 #[test]
 fn a_canister_knows_its_surroundings() {
     let mut world = World::new();
-    world.ic.set_subnet(user(), b"the root key");
     let id = world.install(
         r#"(data (i32.const 100) "NAME")
         (func (export "canister_update root_key")
-          (call $root_key_copy (i32.const 0) (i32.const 4) (i32.const 8))
-          (call $answer_text (i32.const 0) (i32.const 8)))
+          (call $root_key_copy (i32.const 2000) (i32.const 0) (call $root_key_size))
+          (call $answer_text (i32.const 2000) (call $root_key_size)))
         (func (export "canister_query subnet")
           (call $subnet_self_copy (i32.const 0) (i32.const 0) (call $subnet_self_size))
           (call $answer_text (i32.const 0) (call $subnet_self_size)))
@@ -374,8 +378,11 @@ fn a_canister_knows_its_surroundings() {
             (i32.const 100) (i32.const 4) (i32.load (i32.const 1000)) (i32.const 0))))
         (func (export "canister_query time") (call $answer_i64 (call $time)))"#,
     );
-    assert_eq!(world.update(id, "root_key", b"").unwrap(), b"root key");
-    assert_eq!(world.query(id, "subnet", b"").unwrap(), user().as_slice());
+    // The one subnet is the root subnet, whose id follows from the root key.
+    let root_key = world.update(id, "root_key", b"").unwrap();
+    let subnet = Principal::self_authenticating(&root_key);
+    assert_eq!(root_key.len(), 133);
+    assert_eq!(world.query(id, "subnet", b"").unwrap(), subnet.as_slice());
     assert_eq!((world.ask(id, "status"), world.ask(id, "nodes")), (1, 1));
     assert_eq!(world.ask(id, "time"), world.ic.time_ns());
     let is = number(&world.query(id, "controller", user().as_slice()).unwrap());

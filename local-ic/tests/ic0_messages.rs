@@ -68,7 +68,9 @@ fn a_canister_rejects_with_its_own_words() {
     let mut world = World::new();
     let id = world.install(
         r#"(data (i32.const 100) "not you")
-        (func (export "canister_update it") (call $msg_reject (i32.const 100) (i32.const 7)))"#,
+        (data (i32.const 110) "\ff")
+        (func (export "canister_update it") (call $msg_reject (i32.const 100) (i32.const 7)))
+        (func (export "canister_update no_text") (call $msg_reject (i32.const 110) (i32.const 1)))"#,
     );
     let reject = world.update(id, "it", b"").unwrap_err();
     assert_eq!(reject.code, RejectCode::CanisterReject);
@@ -76,6 +78,7 @@ fn a_canister_rejects_with_its_own_words() {
         (reject.error_code.as_str(), reject.message.as_str()),
         ("IC0406", "not you")
     );
+    assert_rejected(world.update(id, "no_text", b""), "IC0504", "no UTF-8 text");
 }
 
 #[test]

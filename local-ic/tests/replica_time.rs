@@ -92,6 +92,24 @@ fn a_long_wait_is_short_when_nothing_is_due() {
 }
 
 #[test]
+fn time_has_an_end_at_which_nothing_overflows() {
+    let mut world = World::new();
+    let timer = world.install(TIMER);
+    let pair = (world.install(CALLER), world.install(CALLEE));
+    world.number(timer, "set", &u64::MAX.to_le_bytes());
+    world.ic.advance(Duration::MAX);
+    assert_eq!(world.ask(timer, "time"), u64::MAX);
+    assert_eq!(world.ask(timer, "runs"), 1);
+    // Every deadline has come, so the call is over before it begins, and its answer forgotten.
+    let arg = order(pair.1, 0, 30, "ok");
+    let message = world.ic.submit_anew(user(), pair.0, "call", arg).unwrap();
+    world.ic.advance(Duration::MAX);
+    assert_eq!(world.ic.status(&message), IngressStatus::Done);
+    assert_eq!(world.ask(pair.1, "count"), 0);
+    assert_eq!(world.ic.time_ns(), u64::MAX);
+}
+
+#[test]
 fn a_timer_that_sets_itself_to_now_does_not_run_for_ever() {
     let mut world = World::new();
     let id = world.install(
@@ -220,6 +238,11 @@ fn the_callee_knows_how_long_the_caller_waits_at_most_300_seconds() {
             outcome => panic!("{outcome:?}"),
         }
     }
+    // A query answers at once and is not told.
+    let arg = order(callee, 0, 7, "deadline_in_query");
+    let answer = world.update(caller, "call", &arg).unwrap();
+    let outcome = Outcome::parse(&answer);
+    assert!(matches!(outcome, Outcome::Reply { reply, .. } if reply == [0; 8]));
 }
 
 #[test]

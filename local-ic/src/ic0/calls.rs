@@ -38,7 +38,7 @@ impl Host {
     /// Drops a half-built call, if there is one; its cycles go back.
     pub(crate) fn drop_half_built_call(&mut self) {
         if let Some(call) = self.effects.building.take() {
-            self.effects.balance += call.cycles;
+            self.effects.balance = self.effects.balance.saturating_add(call.cycles);
         }
     }
 }
@@ -66,7 +66,8 @@ impl Sys<'_> {
             .map_err(|error| {
             Trap::Contract(format!("call_new: the callee is no id: {error}"))
         })?;
-        let method = self.read_text(name_src, name_size)?;
+        let method = self.read(name_src.into(), name_size.into())?;
+        let method = String::from_utf8_lossy(method).into_owned();
         self.host.effects.building = Some(OutgoingCall {
             callee,
             method,

@@ -135,12 +135,12 @@ impl Sys<'_> {
     }
 
     pub(super) fn env_var_name_exists(&mut self, src: u32, size: u32) -> Result<u32, Trap> {
-        let name = self.read_text(src, size)?;
+        let name = self.read_text("env_var_name_exists", src, size)?;
         Ok(variable_value(self.host, &name).is_ok().into())
     }
 
     pub(super) fn env_var_value_size(&mut self, src: u32, size: u32) -> Result<u32, Trap> {
-        let name = self.read_text(src, size)?;
+        let name = self.read_text("env_var_value_size", src, size)?;
         variable_value(self.host, &name).map(size_of)
     }
 
@@ -152,7 +152,7 @@ impl Sys<'_> {
         offset: u32,
         size: u32,
     ) -> Result<(), Trap> {
-        let name = self.read_text(name_src, name_size)?;
+        let name = self.read_text("env_var_value_copy", name_src, name_size)?;
         let value = variable_value(self.host, &name)?;
         self.moved += copy_out(self.heap, value, dst, offset, size)?;
         Ok(())

@@ -98,6 +98,20 @@ pub(crate) const WITH_ARG: Contexts = Contexts::of(&[
     CompositeReplyCallback,
     InspectMessage,
 ]);
+/// Somebody called, about whom there may be more to know than his id.
+pub(crate) const CALLED: Contexts = Contexts::of(&[
+    Update,
+    ReplicatedQuery,
+    Query,
+    CompositeQuery,
+    ReplyCallback,
+    RejectCallback,
+    CompositeReplyCallback,
+    CompositeRejectCallback,
+    Cleanup,
+    CompositeCleanup,
+    InspectMessage,
+]);
 /// There is a caller to answer, and a deadline for that.
 pub(crate) const ANSWERING: Contexts = Contexts::of(&[
     Update,
@@ -109,11 +123,13 @@ pub(crate) const ANSWERING: Contexts = Contexts::of(&[
     CompositeReplyCallback,
     CompositeRejectCallback,
 ]);
-pub(crate) const CALLBACKS: Contexts = Contexts::of(&[
+/// An answer came, or what ran for it trapped.
+pub(crate) const ANSWERED: Contexts = Contexts::of(&[
     ReplyCallback,
     RejectCallback,
     CompositeReplyCallback,
     CompositeRejectCallback,
+    Cleanup,
 ]);
 pub(crate) const REJECT_CALLBACKS: Contexts =
     Contexts::of(&[RejectCallback, CompositeRejectCallback]);
@@ -141,8 +157,10 @@ pub(crate) const CERTIFYING: Contexts = Contexts::of(&[
     RejectCallback,
     SystemTask,
 ]);
+/// Also before an upgrade, which turns the timer off a moment later.
 pub(crate) const TIMER: Contexts = Contexts::of(&[
     Init,
+    PreUpgrade,
     Update,
     ReplyCallback,
     RejectCallback,

@@ -4,11 +4,12 @@ use super::{Sys, Trap, wide};
 
 impl Sys<'_> {
     pub(super) fn msg_cycles_available128(&mut self, dst: u32) -> Result<(), Trap> {
-        self.write_u128(dst, self.host.effects.cycles_available)
+        let available = self.available();
+        self.write_u128(dst, available)
     }
 
     pub(super) fn msg_cycles_available(&mut self) -> Result<u64, Trap> {
-        narrow("msg_cycles_available", self.host.effects.cycles_available)
+        narrow("msg_cycles_available", self.available())
     }
 
     pub(super) fn msg_cycles_refunded128(&mut self, dst: u32) -> Result<(), Trap> {
@@ -53,10 +54,19 @@ impl Sys<'_> {
         self.canister_cycle_balance128(dst)
     }
 
+    /// What came with the call and was not accepted yet. The answer takes it back to the caller.
+    fn available(&self) -> u128 {
+        match self.host.is_answered() {
+            true => 0,
+            false => self.host.effects.cycles_available,
+        }
+    }
+
     fn accept(&mut self, max_amount: u128) -> u128 {
+        let available = self.available();
         let effects = &mut self.host.effects;
         let room = u128::MAX - effects.balance;
-        let accepted = max_amount.min(effects.cycles_available).min(room);
+        let accepted = max_amount.min(available).min(room);
         effects.cycles_available -= accepted;
         effects.balance += accepted;
         accepted

@@ -26,6 +26,13 @@ pub(crate) struct Host {
     pub(crate) effects: Effects,
 }
 
+impl Host {
+    /// Whether the call was answered, by this message or an earlier one.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.input.answered || self.effects.answer.is_some()
+    }
+}
+
 /// What a canister can know about itself and its surroundings.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {

@@ -123,7 +123,7 @@ impl Sys<'_> {
     pub(super) fn msg_reject(&mut self, src: u32, size: u32) -> Result<(), Trap> {
         self.check_unanswered("msg_reject")?;
         check_answer_size("msg_reject", size as usize)?;
-        let message = self.read_text(src, size)?;
+        let message = self.read_text("msg_reject", src, size)?;
         self.host.effects.answer = Some(Err(Reject::new(
             ErrorCode::CanisterRejectedMessage,
             message,
@@ -154,7 +154,7 @@ impl Sys<'_> {
     }
 
     fn check_unanswered(&self, function: &str) -> Result<(), Trap> {
-        if self.host.input.answered || self.host.effects.answer.is_some() {
+        if self.host.is_answered() {
             return Err(Trap::Contract(format!(
                 "{function}: the call is already replied to"
             )));

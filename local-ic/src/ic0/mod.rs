@@ -23,8 +23,8 @@ pub(crate) use host::{Certificate, Closure, Effects, Facts, Host, Input, Outgoin
 pub(crate) use trap::Trap;
 
 use context::{
-    ALL, ANSWERING, CALLBACKS, CALLING, CERTIFIED_QUERY, CERTIFYING, Contexts, INSPECT, MESSAGES,
-    PAYING, REJECT_CALLBACKS, REPLICATED, TIMER, WITH_ARG, WITH_CYCLES, WITH_REFUND,
+    ALL, ANSWERED, ANSWERING, CALLED, CALLING, CERTIFIED_QUERY, CERTIFYING, Contexts, INSPECT,
+    MESSAGES, PAYING, REJECT_CALLBACKS, REPLICATED, TIMER, WITH_ARG, WITH_CYCLES, WITH_REFUND,
 };
 use wasmi::{Caller, Error, Linker};
 
@@ -70,11 +70,11 @@ imports! {
     msg_arg_data_copy(dst: u32, offset: u32, size: u32), WITH_ARG, OVERHEAD;
     msg_caller_size() -> u32, MESSAGES, OVERHEAD;
     msg_caller_copy(dst: u32, offset: u32, size: u32), MESSAGES, OVERHEAD;
-    msg_caller_info_data_size() -> u32, MESSAGES, OVERHEAD;
-    msg_caller_info_data_copy(dst: u32, offset: u32, size: u32), MESSAGES, OVERHEAD;
-    msg_caller_info_signer_size() -> u32, MESSAGES, OVERHEAD;
-    msg_caller_info_signer_copy(dst: u32, offset: u32, size: u32), MESSAGES, OVERHEAD;
-    msg_reject_code() -> u32, CALLBACKS, OVERHEAD;
+    msg_caller_info_data_size() -> u32, CALLED, OVERHEAD;
+    msg_caller_info_data_copy(dst: u32, offset: u32, size: u32), CALLED, OVERHEAD;
+    msg_caller_info_signer_size() -> u32, CALLED, OVERHEAD;
+    msg_caller_info_signer_copy(dst: u32, offset: u32, size: u32), CALLED, OVERHEAD;
+    msg_reject_code() -> u32, ANSWERED, OVERHEAD;
     msg_reject_msg_size() -> u32, REJECT_CALLBACKS, OVERHEAD;
     msg_reject_msg_copy(dst: u32, offset: u32, size: u32), REJECT_CALLBACKS, OVERHEAD;
     msg_deadline() -> u64, ANSWERING, OVERHEAD;
@@ -225,8 +225,14 @@ impl Sys<'_> {
             .ok_or_else(|| Trap::outside("the source"))
     }
 
-    fn read_text(&mut self, src: u32, size: u32) -> Result<String, Trap> {
-        Ok(String::from_utf8_lossy(self.read(src.into(), size.into())?).into_owned())
+    fn read_text(&mut self, function: &str, src: u32, size: u32) -> Result<String, Trap> {
+        let bytes = self.read(src.into(), size.into())?;
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(error) => Err(Trap::Contract(format!(
+                "{function}: no UTF-8 text: {error}"
+            ))),
+        }
     }
 
     /// Hands `size` bytes of `data` from `offset` on to the canister at `dst`.

@@ -5,6 +5,7 @@ use crate::call_context::Callback;
 use crate::faults::{Fault, Message, MessageKind};
 use crate::ic0::Context;
 use crate::instance::Entry;
+use crate::reject::{Reject, RejectCode};
 use candid::Principal;
 
 impl Replica {
@@ -53,17 +54,19 @@ impl Replica {
         input.cycles_refunded = response.refund;
         input.answered = context.answered;
         input.context_instructions = context.instructions;
+        let mut reject = None;
         match response.result {
             Ok(reply) => input.arg = reply,
-            Err(reject) => input.reject = Some((reject.code, reject.message)),
+            Err(Reject { code, message, .. }) => reject = Some((code, message)),
         }
+        input.reject = reject.clone();
         if let Some(instance) = canister.instance.as_mut() {
             let finished = instance.run(Entry::Closure(closure), input);
             let trapped = finished.result.is_err();
             let entry = format!("{label} {}", callback.method);
             self.settle(id, callback.context, entry, finished, true);
             if trapped {
-                self.clean_up(id, &callback);
+                self.clean_up(id, &callback, reject);
             }
         }
         self.close_if_done(id, callback.context);
@@ -71,7 +74,13 @@ impl Replica {
     }
 
     /// Lets a canister tidy up after its callback trapped, on the state before that callback.
-    fn clean_up(&mut self, id: Principal, callback: &Callback) {
+    /// `reject` is what that callback was about, unless it was a reply.
+    fn clean_up(
+        &mut self,
+        id: Principal,
+        callback: &Callback,
+        reject: Option<(RejectCode, String)>,
+    ) {
         let (time_ns, limit) = (self.time_ns, self.config.update_instructions);
         let Some(closure) = callback.on_cleanup else {
             return;
@@ -86,6 +95,7 @@ impl Replica {
         // A trap of the cleanup does not replace the reason why the call failed.
         let reason = context.last_trap.clone();
         input.caller = context.caller;
+        input.reject = reject;
         input.context_instructions = context.instructions;
         if let Some(instance) = canister.instance.as_mut() {
             let finished = instance.run(Entry::Closure(closure), input);

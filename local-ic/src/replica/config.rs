@@ -9,7 +9,7 @@ pub struct Config {
     pub seed: u64,
     /// The time it begins at, in ns since 1970.
     pub time_ns: u64,
-    /// The longest step in which [`Replica::advance`] moves time: the length of a round.
+    /// The longest step in which [`Replica::advance`](crate::Replica::advance) moves time: the length of a round.
     pub step: Duration,
     /// What a canister gets that is created without an amount, in cycles.
     pub initial_cycles: u128,

@@ -125,7 +125,10 @@ impl Replica {
         );
         input.caller = request.caller;
         input.arg = request.arg;
-        input.deadline_ns = request.deadline_ns.unwrap_or(0);
+        // Queries answer at once, so they are not told how long their caller waits.
+        if kind == MethodKind::Update {
+            input.deadline_ns = request.deadline_ns.unwrap_or(0);
+        }
         input.cycles_available = request.cycles;
         let entry = format!("{label} {}", request.method);
         let export = method_export(kind, &request.method);

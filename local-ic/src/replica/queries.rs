@@ -12,7 +12,6 @@ use crate::module::{MethodKind, method_export};
 use crate::reject::{ErrorCode, Reject};
 use candid::Principal;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// How many composite queries may be inside each other.
 const MAX_DEPTH: usize = 6;
@@ -85,7 +84,7 @@ impl Replica {
         let mut input = self.canister_ref(id)?.input(context, self.time_ns, *left);
         input.caller = caller;
         input.arg = arg;
-        if depth == 0 && self.certifier.is_some() {
+        if depth == 0 {
             input.certificate = Certificate::OnDemand;
         }
         let export = method_export(kind, method);
@@ -96,7 +95,7 @@ impl Replica {
             // Certificates are dear, so one is made only for queries that ask for it, which then
             // start again.
             self.roll_back(id);
-            input.certificate = self.make_certificate(id);
+            input.certificate = self.make_certificate(id)?;
             finished = self.run_query(id, entry, input)?;
         }
         self.record(id, label, &finished);
@@ -241,14 +240,10 @@ impl Replica {
         Some(canister.instance.as_mut()?.detach())
     }
 
-    fn make_certificate(&mut self, id: Principal) -> Certificate {
-        // The certifier looks at the replica, so it is out of it while it works.
-        let Some(mut certifier) = self.certifier.take() else {
-            return Certificate::Absent;
-        };
-        let bytes = certifier.data_certificate(self, id);
-        self.certifier = Some(certifier);
-        Certificate::Present(Arc::from(bytes))
+    fn make_certificate(&self, id: Principal) -> Result<Certificate, Reject> {
+        let data = &self.canister_ref(id)?.certified_data;
+        let bytes = self.keys.certify_data(id, data, self.time_ns);
+        Ok(Certificate::Present(bytes.into()))
     }
 }
 

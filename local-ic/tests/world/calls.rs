@@ -1,6 +1,8 @@
 //! A canister that calls others as it is told, and one to be called.
 
+use super::World;
 use candid::Principal;
+use local_ic::{Config, Replica};
 
 /// Calls the canister, with the method, cycles and timeout of its argument (see [`order`]).
 ///
@@ -42,13 +44,15 @@ pub const CALLER: &str = r#"
     (global.set $state (i32.const 77)) (unreachable))
   (func $reply_in_cleanup (param $env i32)
     (call $msg_reply))
+  (func $code_in_cleanup (param $env i32)
+    (global.set $state (i32.add (i32.const 100) (call $msg_reject_code))))
   (func $again (param $env i32)
     ;; Answers, and calls itself once more.
     (global.set $state (i32.add (global.get $state) (i32.const 1)))
     (call $msg_reply))
   (func $two_params (param i32 i32))
   (elem (i32.const 1) $on_reply $on_reject $trap_in_callback $clean $trap_in_cleanup
-    $reply_in_cleanup $again $two_params)
+    $reply_in_cleanup $again $two_params $code_in_cleanup)
   (func (export "canister_update call") (call $begin (i32.const 1) (i32.const 2)) (call $go))
   (func (export "canister_update call_and_trap")
     (call $begin (i32.const 1) (i32.const 2)) (call $go) (unreachable))
@@ -66,6 +70,10 @@ pub const CALLER: &str = r#"
     (global.set $state (i32.const 1))
     (call $begin (i32.const 3) (i32.const 3))
     (call $call_on_cleanup (i32.const 5) (i32.const 10))
+    (call $go))
+  (func (export "canister_update code_in_cleanup")
+    (call $begin (i32.const 3) (i32.const 3))
+    (call $call_on_cleanup (i32.const 9) (i32.const 10))
     (call $go))
   (func (export "canister_update reply_in_cleanup")
     (global.set $state (i32.const 1))
@@ -141,11 +149,59 @@ pub const CALLEE: &str = r#"
     (drop (call $msg_cycles_accept (i64.div_u (call $msg_cycles_available) (i64.const 2))))
     (call $msg_reply))
   (func (export "canister_update deadline") (call $answer_i64 (call $msg_deadline)))
+  (func (export "canister_query deadline_in_query") (call $answer_i64 (call $msg_deadline)))
+  (func (export "canister_update half_too_late")
+    (call $answer_text (i32.const 90) (i32.const 4))
+    (call $msg_cycles_available128 (i32.const 8))
+    (if (i64.ne (i64.load (i32.const 8)) (i64.const 0)) (then (unreachable)))
+    (if (i64.ne (call $msg_cycles_accept (i64.const 500)) (i64.const 0)) (then (unreachable))))
+  (func (export "canister_update accept_while_building")
+    (local $built i32)
+    (loop $twice
+      (call $call_new (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+        (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+      (call $call_cycles_add (i64.const 5000))
+      (drop (call $msg_cycles_accept (i64.const -1)))
+      (local.set $built (i32.add (local.get $built) (i32.const 1)))
+      (br_if $twice (i32.lt_u (local.get $built) (i32.const 2))))
+    (call $msg_reply))
   (func (export "canister_update caller")
     (call $msg_caller_copy (i32.const 8) (i32.const 0) (call $msg_caller_size))
     (call $answer_text (i32.const 8) (call $msg_caller_size)))
   (func (export "canister_query count") (call $answer_i32 (global.get $count)))
 "#;
+
+/// Both on one replica.
+pub struct Pair {
+    pub world: World,
+    pub caller: Principal,
+    pub callee: Principal,
+}
+
+impl Pair {
+    pub fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub fn with(config: Config) -> Self {
+        let mut world = World {
+            ic: Replica::new(config),
+        };
+        let caller = world.install(CALLER);
+        let callee = world.install(CALLEE);
+        Self {
+            world,
+            caller,
+            callee,
+        }
+    }
+
+    /// Lets the caller call `method` of the callee, and says what it found out.
+    pub fn call(&mut self, cycles: u64, timeout_s: u32, method: &str) -> Outcome {
+        let order = order(self.callee, cycles, timeout_s, method);
+        Outcome::parse(&self.world.update(self.caller, "call", &order).unwrap())
+    }
+}
 
 /// The argument that tells [`CALLER`] what to call.
 pub fn order(callee: Principal, cycles: u64, timeout_s: u32, method: &str) -> Vec<u8> {

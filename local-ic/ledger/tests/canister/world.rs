@@ -5,7 +5,7 @@ use candid::{
     utils::{ArgumentEncoder, encode_args},
 };
 use icrc_ledger_types::icrc1::{account::Account, transfer::TransferArg};
-use local_ic::{Certifier, Config, Reject, RejectCode, Replica};
+use local_ic::{Config, Reject, RejectCode, Replica};
 use local_ic_ledger::settings::{InitArgs, LedgerArg, UpgradeArgs};
 use serde::Deserialize;
 
@@ -17,16 +17,6 @@ pub struct World {
     pub wasm: Vec<u8>,
 }
 
-/// Shows the certified data itself where a certificate would be, so that tests can compare it.
-struct Naked;
-
-impl Certifier for Naked {
-    fn data_certificate(&mut self, replica: &Replica, canister: Principal) -> Vec<u8> {
-        let canister = replica.canister(canister).expect("it is being queried");
-        canister.certified_data.to_vec()
-    }
-}
-
 impl World {
     pub fn new() -> Self {
         Self::with(init_args())
@@ -35,7 +25,6 @@ impl World {
     pub fn with(args: InitArgs) -> Self {
         let wasm = local_ic::canister_wasm("ledger").expect("build.sh builds it");
         let mut replica = Replica::new(Config::default());
-        replica.set_certifier(Box::new(Naked));
         let ledger = replica.create_canister(controller());
         let arg = Encode!(&LedgerArg::Init(args)).expect("it is encodable");
         replica.install(ledger, &wasm, arg).expect("it installs");
