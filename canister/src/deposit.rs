@@ -130,15 +130,19 @@ impl Adjudicator {
             ledger,
             source,
         };
-        match self.store.channel(channel) {
-            Some(stored) => self.check_pull(&deposit, &stored)?,
-            None => {
-                let keys = deposit.params.check_keys();
-                keys.map_err(|error| DepositError::InvalidParams(error.into()))?;
-                self.check_pull(&deposit, &Channel::open(deposit.params.clone()))?;
-            }
+        if !self.store.has_channel(channel) {
+            let keys = deposit.params.check_keys();
+            keys.map_err(|error| DepositError::InvalidParams(error.into()))?;
         }
+        self.check_again(&deposit)?;
         Ok(deposit)
+    }
+
+    /// Checks again what may have changed while something was awaited.
+    pub fn check_again(&self, deposit: &Deposit) -> Result<(), DepositError> {
+        let stored = self.store.channel(deposit.channel);
+        let channel = stored.unwrap_or_else(|| Channel::open(deposit.params.clone()));
+        self.check_pull(deposit, &channel)
     }
 
     /// Writes down a pull of the approved amount. The ledger takes `fee` from the depositor beside

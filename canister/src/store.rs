@@ -97,6 +97,10 @@ impl Store {
         Some(stored.0)
     }
 
+    pub fn has_channel(&self, id: ChannelId) -> bool {
+        self.channels.contains_key(id.as_bytes())
+    }
+
     pub fn set_channel(&mut self, id: ChannelId, channel: Channel) {
         self.channels.insert(*id.as_bytes(), Stored(channel));
     }

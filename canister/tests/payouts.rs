@@ -195,7 +195,8 @@ fn a_lost_deposit_is_credited_once() {
     let ledger = world.ledgers[0];
     let pull = Target::call().to(ledger).method("icrc2_transfer_from");
     world.ic.faults().add(pull, Fault::LoseReply);
-    world.approve(0, user(0), 1_000);
+    // For one deposit and no more.
+    world.approve(0, user(0), 100 + FEE);
     let once = channel.by_approval_once(0, ALICE, 100);
     let pending = world.deposit(once.clone());
     assert!(

@@ -7,7 +7,7 @@ use perun_canister_api::{DepositError, DepositReceipt, DepositRequest, LedgerRef
 use perun_protocol::Amount;
 
 use crate::ledger;
-use crate::state::{mutate, resume};
+use crate::state::{mutate, read, resume};
 use crate::transfer::{InTheWay, clear, fee, refresh_fee, settle};
 
 /// Takes a deposit for a participant.
@@ -61,6 +61,8 @@ async fn reserve(deposit: &Deposit, fee: Amount) -> Result<JournalNumber, Deposi
             InTheWay::Busy => DepositError::Busy,
             InTheWay::Pending(number) => DepositError::Pending { journal: number.0 },
         })?;
+    // An earlier deposit may just have arrived: then that is the answer, not a used-up allowance.
+    read(|adjudicator| adjudicator.check_again(deposit))?;
     match deposit.source() {
         Source::Approval { from, amount, .. } => {
             let allowance = ledger::allowance(deposit.ledger(), from).await;
