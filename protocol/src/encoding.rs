@@ -59,6 +59,17 @@ pub enum Domain {
     /// A channel and a participant: the digest is the subaccount that deposits are paid to
     /// ([`Account::of_deposit`](crate::Account::of_deposit)).
     DepositAccount,
+    /// A channel proposal as it travels: the digest is its
+    /// [`ProposalId`](crate::wire::ProposalId).
+    Proposal,
+    /// The nonce shares of all participants, in their order: the digest is the
+    /// [`Nonce`](crate::Nonce).
+    Nonce,
+    /// Payments so far and those that follow: the digest is what the payment app keeps in a state
+    /// ([`crate::payment`]).
+    Payments,
+    /// A payment request as it travels: the digest is the memo of the payment that answers it.
+    Request,
 }
 
 impl Domain {
@@ -71,6 +82,10 @@ impl Domain {
             Self::Refund => b"perun-icp/refund/1\0\0\0\0\0\0",
             Self::FundsAccount => b"perun-icp/funds/1\0\0\0\0\0\0\0",
             Self::DepositAccount => b"perun-icp/deposit/1\0\0\0\0\0",
+            Self::Proposal => b"perun-icp/proposal/1\0\0\0\0",
+            Self::Nonce => b"perun-icp/nonce/1\0\0\0\0\0\0\0",
+            Self::Payments => b"perun-icp/payments/1\0\0\0\0",
+            Self::Request => b"perun-icp/request/1\0\0\0\0\0",
         }
     }
 }

@@ -30,12 +30,14 @@ mod balances;
 pub mod dispute;
 pub mod encoding;
 mod params;
+pub mod payment;
 mod principal;
 mod refund;
 pub mod signature;
 mod signed_state;
 mod state;
 mod time;
+pub mod wire;
 mod withdrawal;
 
 pub use account::Account;

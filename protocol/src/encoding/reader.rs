@@ -64,6 +64,11 @@ impl<'a> Reader<'a> {
         (0..length).map(|_| T::decode_from(self)).collect()
     }
 
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.offset == self.bytes.len()
+    }
+
     /// Checks that nothing is left.
     pub fn finish(self) -> Result<(), DecodeError> {
         match self.bytes.len() - self.offset {
