@@ -37,6 +37,7 @@ pub mod signature;
 mod signed_state;
 mod state;
 mod time;
+pub mod view;
 pub mod wire;
 mod withdrawal;
 
