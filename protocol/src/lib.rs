@@ -27,6 +27,7 @@ extern crate std;
 mod account;
 mod amount;
 mod balances;
+pub mod channel;
 pub mod dispute;
 pub mod encoding;
 mod params;

@@ -179,6 +179,31 @@ impl Batch {
         highest.map_or(0, |position| position + 1)
     }
 
+    /// Takes the first payments out: as many as fit into `limit` bytes, but one at least if there
+    /// is one.
+    pub(crate) fn take_front(&mut self, limit: usize) -> Self {
+        if self.bytes.len() <= limit {
+            return core::mem::take(self);
+        }
+        let mut front = Self::new();
+        let mut rest = Self::new();
+        for payment in self.iter() {
+            let limit = if front.is_empty() {
+                Self::MAX_LENGTH
+            } else {
+                limit
+            };
+            // Once one does not fit, none behind it overtakes it.
+            if rest.is_empty() && front.push(&payment, limit).is_ok() {
+                continue;
+            }
+            let pushed = rest.push(&payment, Self::MAX_LENGTH);
+            pushed.expect("parts of a batch are within its bounds");
+        }
+        *self = rest;
+        front
+    }
+
     /// The payments in their order.
     pub fn iter(&self) -> Payments<'_> {
         Payments {
@@ -374,6 +399,19 @@ mod tests {
             assert_eq!(batch, before);
         }
         assert_eq!(batch.push(&payment(1, 1, None), 19), Ok(()));
+    }
+
+    #[test]
+    fn what_is_too_long_is_taken_out_in_parts_and_in_order() {
+        let payments: Vec<_> = (1..=5).map(|units| payment(0, units, None)).collect();
+        let mut rest = batch(&payments);
+        let first = rest.take_front(5);
+        assert_eq!(first.iter().collect::<Vec<_>>(), payments[..2]);
+        let second = rest.take_front(0);
+        assert_eq!(second.iter().collect::<Vec<_>>(), payments[2..3]);
+        assert_eq!(rest, batch(&payments[3..]));
+        assert_eq!(rest.take_front(100).count(), 2);
+        assert!(rest.is_empty() && rest.take_front(0).is_empty());
     }
 
     #[test]

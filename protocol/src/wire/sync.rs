@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 
 use super::Update;
 use super::fields::is_false;
-use crate::{ChannelId, UnverifiedSignedState};
+use crate::{ChannelId, UnverifiedSignedState, Version};
 
 /// How far one side is. Both send it when a link begins; one round trip and both know what the
 /// other knows.
@@ -26,8 +26,12 @@ pub struct Sync {
     /// The receiver's newest proposal that was refused, if it is newer than `newest`.
     #[n(4)]
     pub witness: Option<Witness>,
-    /// Whether it waits for a sync in return: a message of the link's beginning may be lost.
+    /// The highest version that it has signed: it signs nothing else up to it. What the receiver
+    /// proposes next must be above.
     #[n(5)]
+    pub signed_through: Option<Version>,
+    /// Whether it waits for a sync in return: a message of the link's beginning may be lost.
+    #[n(6)]
     #[cbor(skip_if = "is_false")]
     pub wants_answer: bool,
 }

@@ -1,0 +1,193 @@
+//! Syncing: after every (re)connect both say how far they are, and one round trip later both know.
+//!
+//! The newer state that all have signed wins. A proposal that was not answered is answered now. A
+//! side that is shown its own signature on something it does not know has been restored from an old
+//! copy; it takes over the newest state and goes on far above everything shown.
+
+use alloc::boxed::Box;
+
+use super::commitments::Proposed;
+use super::{Channel, Event, Link, PeerMisbehaved, Phase};
+use crate::signature::{Signer, Verifier};
+use crate::wire::{Message, Reason, RejectCode, Sync};
+use crate::{SignedState, Timestamp, UnverifiedSignedState, Version};
+
+impl<S: Signer, V: Verifier> Channel<S, V> {
+    /// Sends everything that waits for an answer, for the first time on a link or again.
+    pub(super) fn send_again(&mut self, now: Timestamp) {
+        self.resend_at = None;
+        match self.link {
+            Link::Down => return,
+            Link::Syncing { .. } => {
+                let is_first = self.unanswered_since.is_none();
+                self.send_sync(!is_first);
+                if is_first {
+                    self.wait_for_answer(now);
+                }
+            }
+            Link::Up { .. } => {
+                if let Phase::Signing { .. } = self.phase {
+                    self.send_initial();
+                } else if let Some(pending) = self.commitments.pending() {
+                    let update = pending.update.clone();
+                    self.send(Message::Update(update));
+                } else if self.turn.asked_at.is_some() {
+                    self.send_turn_request();
+                } else {
+                    return;
+                }
+            }
+        }
+        self.resend_at = Some(now.saturating_add_nanos(self.limits.retry_ns));
+    }
+
+    pub(super) fn send_sync(&mut self, wants_answer: bool) {
+        let commitments = &self.commitments;
+        let sync = Sync {
+            channel: self.id,
+            turn: self.turn.number(),
+            newest: UnverifiedSignedState::from(self.current().clone()),
+            pending: commitments.pending().map(|pending| pending.update.clone()),
+            witness: commitments.refused().map(Proposed::to_witness),
+            signed_through: commitments.highest_signed(),
+            wants_answer,
+        };
+        self.send(Message::Sync(sync));
+    }
+
+    pub(super) fn handle_sync(&mut self, now: Timestamp, sync: Sync) -> Result<(), PeerMisbehaved> {
+        let max_batch = match self.link {
+            Link::Down => return Ok(()),
+            Link::Syncing { max_batch } | Link::Up { max_batch } => max_batch,
+        };
+        let Sync {
+            turn,
+            newest,
+            pending,
+            witness,
+            signed_through,
+            wants_answer,
+            ..
+        } = sync;
+        // Everything is checked before anything changes.
+        let newest = self.check_newest(newest)?;
+        let witness = witness.map(|witness| {
+            let proposed = Proposed::from_witness(witness);
+            proposed.filter(|proposed| proposed.state.channel() == self.id)
+        });
+        let witness = match witness {
+            None => None,
+            Some(witness) => Some(witness.ok_or(PeerMisbehaved::WrongState)?),
+        };
+        let current_turn = self.turn.number();
+        if !self.turn.catch_up(turn) {
+            return Err(PeerMisbehaved::TurnTooFar {
+                current: current_turn,
+                claimed: turn,
+            });
+        }
+        if let Some(newest) = newest {
+            self.take_over(*newest);
+        }
+        if let Some(witness) = witness {
+            self.handle_witness(witness);
+        }
+        if let Some(version) = signed_through {
+            self.commitments.hear_peer_signed(version);
+            let pending = self.commitments.pending();
+            if pending.is_some_and(|pending| pending.state.version() <= version) {
+                self.burn_pending(Reason::new(RejectCode::WrongBase, "the version is spent"));
+            }
+        }
+        let was_syncing = matches!(self.link, Link::Syncing { .. });
+        self.link = Link::Up { max_batch };
+        self.is_current = true;
+        if was_syncing {
+            self.notify(Event::Synced);
+        }
+        self.unanswered_since = None;
+        self.has_complained = false;
+        self.resend_at = None;
+        if self.commitments.pending().is_some() || self.turn.asked_at.is_some() {
+            self.wait_for_answer(now);
+        }
+        if wants_answer {
+            self.send_sync(false);
+        }
+        if let Some(update) = pending {
+            self.handle_update(now, update)?;
+        }
+        self.advance(now);
+        Ok(())
+    }
+
+    /// The state shown if it is newer than ours, its signatures verified.
+    fn check_newest(
+        &self,
+        newest: UnverifiedSignedState,
+    ) -> Result<Option<Box<SignedState>>, PeerMisbehaved> {
+        if newest.state.channel() != self.id {
+            return Err(PeerMisbehaved::WrongState);
+        }
+        if newest.state.version() <= self.current().version() {
+            return Ok(None);
+        }
+        let verified = newest.verify_for::<V>(self.id, &self.setup.params);
+        let signed = verified.map_err(|_| PeerMisbehaved::WrongState)?;
+        Ok(Some(Box::new(signed)))
+    }
+
+    /// Takes over a newer state that all have signed.
+    pub(super) fn take_over(&mut self, signed: SignedState) {
+        let knew = self.current().version();
+        let (shown, is_final) = (signed.version(), signed.state().is_final());
+        let is_forgotten = Some(shown) > self.commitments.highest_signed();
+        // An offer that it was made from, or that it is.
+        self.offered = None;
+        let resolved = self.commitments.adopt(signed);
+        if is_forgotten {
+            self.leap(knew, shown);
+        }
+        let payments_lost = resolved
+            .as_ref()
+            .filter(|resolved| !resolved.is_agreed && !resolved.update.payments.is_empty());
+        let forget = payments_lost.map(|resolved| resolved.update.version);
+        self.persist_later(forget);
+        if let Some(resolved) = resolved {
+            let reason = Reason::new(RejectCode::WrongBase, "another state took its place");
+            let refused = (!resolved.is_agreed).then_some(&reason);
+            self.settle_payments(refused);
+        }
+        if is_final {
+            self.begin_settling();
+        }
+    }
+
+    /// The peer shows the newest of our proposals that it has refused.
+    fn handle_witness(&mut self, witness: Proposed) {
+        let version = witness.state.version();
+        let ours = self.part();
+        let params = &self.setup.params;
+        if self
+            .commitments
+            .proves_rollback::<V>(params, ours, &witness)
+        {
+            let knew = self.current().version();
+            self.leap(knew, version);
+            self.persist_later(None);
+        }
+        let pending = self.commitments.pending();
+        if pending.is_some_and(|pending| pending.state.version() <= version) {
+            self.burn_pending(Reason::new(
+                RejectCode::Declined,
+                "refused before the link broke",
+            ));
+        }
+    }
+
+    /// This copy was restored from an old one: it has signed `shown` and does not know it.
+    pub(super) fn leap(&mut self, knew: Version, shown: Version) {
+        self.commitments.leap(shown);
+        self.notify(Event::RolledBack { knew, shown });
+    }
+}
