@@ -259,10 +259,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             return self.handle_while_signing(now, message);
         }
         match message {
-            Message::Update(update) => self.handle_update(now, update),
+            Message::Update(update) => self.handle_update(now, *update),
             Message::UpdateAcceptance(acceptance) => self.handle_acceptance(now, acceptance),
             Message::UpdateRejection(rejection) => self.handle_rejection(now, rejection),
-            Message::Sync(sync) => self.handle_sync(now, sync),
+            Message::Sync(sync) => self.handle_sync(now, *sync),
             Message::TurnRequest(request) => self.handle_turn_request(now, request.turn),
             Message::TurnPass(pass) => self.handle_turn_pass(now, pass.turn),
             Message::PaymentRequest(request) => self.handle_request(now, request),

@@ -35,6 +35,7 @@ mod request;
 mod sync;
 mod update;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::fmt;
@@ -55,19 +56,19 @@ pub use self::update::{TurnPass, TurnRequest, Update, UpdateAcceptance, UpdateRe
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Message {
     /// Shall we open a channel?
-    Proposal(Proposal),
+    Proposal(Box<Proposal>),
     /// Yes.
     Acceptance(Acceptance),
     /// No.
     ProposalRejection(ProposalRejection),
     /// Shall this be the next state?
-    Update(Update),
+    Update(Box<Update>),
     /// Yes: my signature.
     UpdateAcceptance(UpdateAcceptance),
     /// No.
     UpdateRejection(UpdateRejection),
     /// How far I am, after a (re)connect.
-    Sync(Sync),
+    Sync(Box<Sync>),
     /// May I propose next?
     TurnRequest(TurnRequest),
     /// You may propose from now on.
@@ -103,13 +104,13 @@ impl Message {
     /// Appends the bytes to `out`.
     pub fn encode_to(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Proposal(body) => write(out, 1, body),
+            Self::Proposal(body) => write(out, 1, &**body),
             Self::Acceptance(body) => write(out, 2, body),
             Self::ProposalRejection(body) => write(out, 3, body),
-            Self::Update(body) => write(out, 4, body),
+            Self::Update(body) => write(out, 4, &**body),
             Self::UpdateAcceptance(body) => write(out, 5, body),
             Self::UpdateRejection(body) => write(out, 6, body),
-            Self::Sync(body) => write(out, 7, body),
+            Self::Sync(body) => write(out, 7, &**body),
             Self::TurnRequest(body) => write(out, 8, body),
             Self::TurnPass(body) => write(out, 9, body),
             Self::PaymentRequest(body) => write(out, 10, body),
@@ -147,13 +148,13 @@ impl Message {
 
     fn decode_body(kind: u16, decoder: &mut Decoder<'_>) -> Result<Self, minicbor::decode::Error> {
         Ok(match kind {
-            1 => Self::Proposal(decoder.decode()?),
+            1 => Self::Proposal(Box::new(decoder.decode()?)),
             2 => Self::Acceptance(decoder.decode()?),
             3 => Self::ProposalRejection(decoder.decode()?),
-            4 => Self::Update(decoder.decode()?),
+            4 => Self::Update(Box::new(decoder.decode()?)),
             5 => Self::UpdateAcceptance(decoder.decode()?),
             6 => Self::UpdateRejection(decoder.decode()?),
-            7 => Self::Sync(decoder.decode()?),
+            7 => Self::Sync(Box::new(decoder.decode()?)),
             8 => Self::TurnRequest(decoder.decode()?),
             9 => Self::TurnPass(decoder.decode()?),
             10 => Self::PaymentRequest(decoder.decode()?),

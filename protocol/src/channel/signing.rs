@@ -70,7 +70,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
                 let newest = newest.verify_for::<V>(self.id, &self.setup.params);
                 let newest = newest.map_err(|_| PeerMisbehaved::WrongState)?;
                 self.begin_funding(newest);
-                self.handle_sync(now, sync)
+                self.handle_sync(now, *sync)
             }
             Message::UpdateRejection(rejection) if rejection.code == RejectCode::UnknownChannel => {
                 self.abandon(Reason {

@@ -30,7 +30,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
                     self.send_initial();
                 } else if let Some(pending) = self.commitments.pending() {
                     let update = pending.update.clone();
-                    self.send(Message::Update(update));
+                    self.send(Message::Update(Box::new(update)));
                 } else if self.turn.asked_at.is_some() {
                     self.send_turn_request();
                 } else {
@@ -52,7 +52,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             signed_through: commitments.highest_signed(),
             wants_answer,
         };
-        self.send(Message::Sync(sync));
+        self.send(Message::Sync(Box::new(sync)));
     }
 
     pub(super) fn handle_sync(&mut self, now: Timestamp, sync: Sync) -> Result<(), PeerMisbehaved> {

@@ -1,5 +1,7 @@
 //! Updates: proposing, accepting, refusing, and the turn.
 
+use alloc::boxed::Box;
+
 use super::commitments::{MAX_AHEAD, Proposed};
 use super::snapshot::encode_payments;
 use super::{Channel, CommandError, Event, Link, Offered, Output, PeerMisbehaved, Phase, Record};
@@ -107,7 +109,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             payments,
             forget: None,
         }));
-        self.send(Message::Update(update));
+        self.send(Message::Update(Box::new(update)));
         self.wait_for_answer(now);
     }
 

@@ -61,7 +61,11 @@ pub struct Text(String);
 impl Text {
     /// As much of `text` as fits.
     pub fn new(text: &str) -> Self {
-        Self(text[..text.floor_char_boundary(MAX_TEXT_LENGTH)].into())
+        let mut end = text.len().min(MAX_TEXT_LENGTH);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self(text[..end].into())
     }
 
     /// The text.
