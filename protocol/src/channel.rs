@@ -97,6 +97,8 @@ pub struct Channel<S, V = K256> {
     /// Since when our proposal is under way over a link.
     unanswered_since: Option<Timestamp>,
     has_complained: bool,
+    /// When half of the time to refute is over.
+    half_time: Option<Timestamp>,
     /// The latest instant for which [`Channel::handle_timeout`] was called.
     fired_at: Timestamp,
     last_call: Option<AdjudicatorCall>,
@@ -180,6 +182,7 @@ impl<S, V> core::hash::Hash for Channel<S, V> {
         (self.was_open, self.resend_at, self.unanswered_since).hash(hasher);
         (
             self.has_complained,
+            self.half_time,
             self.fired_at,
             &self.last_call,
             &self.outputs,
@@ -210,6 +213,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             resend_at: None,
             unanswered_since: None,
             has_complained: false,
+            half_time: None,
             fired_at: Timestamp::default(),
             last_call: None,
             outputs: VecDeque::new(),
@@ -317,6 +321,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         if is_due(self.ending.close_by) {
             self.give_up_closing(None);
         }
+        self.warn_if_late(now);
         self.advance(now);
     }
 

@@ -93,6 +93,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
                 ..
             } => {
                 self.handle_registered(signed);
+                if self.half_time.is_none() {
+                    let half_ns = timeout.nanos_since(view.at) / 2;
+                    self.half_time = Some(view.at.saturating_add_nanos(half_ns));
+                }
                 let told = before.is_some_and(|before| is_same_registration(&before, rank));
                 if !told {
                     let newest = self.current().version();
@@ -239,14 +243,41 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         }
     }
 
+    /// Says so if the time to refute runs out.
+    pub(super) fn warn_if_late(&mut self, now: Timestamp) {
+        let Some(half_time) = self.half_time.filter(|half_time| *half_time <= now) else {
+            return;
+        };
+        let newest = self.current().version();
+        if let Some(View {
+            status: Status::Registered { rank, timeout, .. },
+            ..
+        }) = &self.view
+            && Rank::State(newest) > *rank
+        {
+            let event = Event::RefutationLate {
+                registered: *rank,
+                newest,
+                timeout: *timeout,
+            };
+            self.half_time = Some(half_time.max(*timeout));
+            self.notify(event);
+        }
+    }
+
     /// When something at the adjudicator becomes due.
     pub(super) fn settling_timeout(&self) -> Option<Timestamp> {
         let view = self.view.as_ref()?;
         let fund_by = self.setup.fund_by;
+        let half_time = self
+            .half_time
+            .filter(|half_time| *half_time > self.fired_at);
         let due = match (&self.phase, &view.status) {
             (Phase::Funding, Status::Open { .. }) if view.at < fund_by => fund_by,
             (Phase::Funding, Status::Open { .. }) => self.grace_over(),
-            (_, Status::Registered { timeout, .. }) => *timeout,
+            (_, Status::Registered { timeout, .. }) => {
+                half_time.map_or(*timeout, |half_time| half_time.min(*timeout))
+            }
             _ => return None,
         };
         // What was due before was asked for already.
