@@ -9,7 +9,7 @@ use crate::encoding::{Canonical, Domain, digest};
 use crate::{ChannelId, Params, PartIdx, Principal};
 
 /// An account on an ICRC ledger (ICRC-1, "Account").
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Account {
     /// Whose account it is.
     pub owner: Principal,

@@ -6,7 +6,7 @@ use core::fmt;
 ///
 /// Arithmetic is checked: nothing wraps. Ledgers count in unbounded `nat`; what exceeds 128 bits is
 /// refused at the edge.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Amount(u128);
 
 impl Amount {

@@ -10,7 +10,7 @@ use crate::{Amount, AssetIdx, MAX_ASSETS, MAX_PARTICIPANTS, MIN_PARTICIPANTS, Pa
 ///
 /// Invariant: the shape is within the bounds of [`crate::Params`], and each asset's sum fits an
 /// [`Amount`].
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Balances {
     parts: u8,
     // Asset after asset, in each participant after participant.

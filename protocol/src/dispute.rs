@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What somebody hands in. Once registered, only a claim of higher [`Rank`] takes its place.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Claim {
     /// "No state was ever signed by all": everybody gets the deposits back.
     Refund(SignedRefundClaim),
@@ -30,7 +30,7 @@ pub enum Claim {
 }
 
 /// How new a claim is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Rank {
     /// A refund claim: older than any state.
     Refund,
@@ -39,7 +39,7 @@ pub enum Rank {
 }
 
 /// What stands at the adjudicator.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Registration {
     /// The newest claim handed in.
     pub rank: Rank,

@@ -36,6 +36,7 @@ pub mod signature;
 mod signed_state;
 mod state;
 mod time;
+pub mod view;
 mod withdrawal;
 
 pub use account::Account;

@@ -21,7 +21,7 @@ pub struct ChannelId([u8; 32]);
 
 /// 32 bytes that make a channel unique among equal params: a hash over fresh random shares of all
 /// participants, so that nobody can choose it alone.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Nonce([u8; 32]);
 
 /// The position of a participant in [`Params::participants`], from 0.
@@ -33,7 +33,7 @@ pub struct PartIdx(u8);
 pub struct AssetIdx(u8);
 
 /// Who takes part in a channel, by what it signs with.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Participant {
     /// ECDSA over secp256k1 with this compressed key.
     Secp256k1(PublicKey),
@@ -47,7 +47,7 @@ pub enum AssetId {
 }
 
 /// The rules beyond payment that a channel follows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum App {
     /// None: a pure payment channel.
     None,
@@ -57,7 +57,7 @@ pub enum App {
 }
 
 /// Where a channel's funds come from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ChannelKind {
     /// From deposits at the adjudicator.
     Ledger,
@@ -70,7 +70,7 @@ pub enum ChannelKind {
 /// What all participants agree on once, at the opening. Its hash is the [`ChannelId`].
 ///
 /// Invariant: the participants are 2 to 16 and different, the assets 1 to 8 and different.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Params {
     nonce: Nonce,
     participants: Vec<Participant>,

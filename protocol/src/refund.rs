@@ -7,7 +7,7 @@ use crate::{ChannelId, Params, PartIdx, Signature, Signer};
 /// A participant's claim that the channel has no signed state and the deposits should go back.
 ///
 /// It ranks below version 0: any state signed by all refutes it during the challenge duration.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct RefundClaim {
     /// The channel whose deposits should go back.
     pub channel: ChannelId,
@@ -16,7 +16,7 @@ pub struct RefundClaim {
 }
 
 /// A refund claim with its participant's signature, verified.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct SignedRefundClaim {
     claim: RefundClaim,
     signature: Signature,

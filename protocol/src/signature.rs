@@ -28,11 +28,11 @@ pub const SIGNATURE_LENGTH: usize = 64;
 ///
 /// Whether x lies on the curve is checked by [`PublicKey::is_on_curve`] and by each verification,
 /// not by decoding.
-#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PublicKey([u8; PUBLIC_KEY_LENGTH]);
 
 /// An ECDSA signature, `r‖s`. Whether it is good, and low-s, shows when it is verified.
-#[derive(Clone, Copy, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct Signature([u8; SIGNATURE_LENGTH]);
 
 /// Something that signs digests with one key: a key in memory, or one in a device that never gives

@@ -7,7 +7,7 @@ use crate::signature::{K256, Verifier};
 use crate::{ChannelId, Params, PartIdx, Signature, State, Version};
 
 /// A state and signatures of which nothing is known yet: what arrives from a stranger or a disk.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct UnverifiedSignedState {
     /// The state.
     pub state: State,
@@ -19,7 +19,7 @@ pub struct UnverifiedSignedState {
 /// A state that every participant signed, verified.
 ///
 /// There is no way to make one without verifying, so whoever receives one never asks again.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct SignedState {
     state: State,
     signatures: Vec<Signature>,

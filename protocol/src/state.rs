@@ -20,7 +20,7 @@ pub const MAX_APP_DATA_LENGTH: usize = 256;
 pub struct Version(u64);
 
 /// Who gets what, and what is locked away for other channels.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Allocation {
     /// What each participant would get of each asset.
     pub balances: Balances,
@@ -29,7 +29,7 @@ pub struct Allocation {
 }
 
 /// An amount of each asset, locked for another channel.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct SubAllocation {
     /// What kind of channel it is locked for.
     pub kind: LockedKind,
@@ -42,7 +42,7 @@ pub struct SubAllocation {
 }
 
 /// What an amount is locked for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum LockedKind {
     /// A channel among the same participants.
     Sub,
@@ -55,7 +55,7 @@ pub enum LockedKind {
 ///
 /// Invariant: for each asset the balances and locked amounts add up to the funding, and everything
 /// has the same shape.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct State {
     channel: ChannelId,
     version: Version,

@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// An instant on the adjudicator's clock: nanoseconds since 1970-01-01 UTC.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
@@ -39,7 +39,7 @@ impl fmt::Display for Timestamp {
 /// [`ChallengeDuration::MIN`]`..=`[`ChallengeDuration::MAX`].
 ///
 /// An adjudicator narrows these bounds further.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ChallengeDuration(u32);
 
 impl ChallengeDuration {

@@ -8,7 +8,7 @@ use crate::{Account, AssetId, ChannelId, Params, PartIdx, Signature, Signer};
 ///
 /// It names no amount and no version: it stays valid for ever, and each use pays the participant's
 /// whole remainder to that receiver. Whoever holds it may submit it, and cannot redirect it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct WithdrawalAuth {
     /// The channel that pays.
     pub channel: ChannelId,
@@ -21,7 +21,7 @@ pub struct WithdrawalAuth {
 }
 
 /// A withdrawal authorisation with its participant's signature, verified.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct SignedWithdrawalAuth {
     auth: WithdrawalAuth,
     signature: Signature,
