@@ -35,6 +35,7 @@ pub mod adjudicator;
 mod answer;
 mod call_error;
 mod canister;
+pub mod chain;
 mod event;
 mod funder;
 mod ledger;

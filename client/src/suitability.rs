@@ -11,7 +11,7 @@ use perun_protocol::{AssetId, ChannelKind, Params, ParamsError};
 use crate::CallError;
 
 /// The version of the adjudicator's interface that this client speaks.
-pub const INTERFACE: u16 = 1;
+pub const INTERFACE: u16 = 2;
 
 /// Why an adjudicator and a channel do not fit each other.
 #[derive(Clone, Debug, Eq, PartialEq)]

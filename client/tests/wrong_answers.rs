@@ -190,6 +190,7 @@ async fn a_log_without_an_end_does_not_keep_us() {
         events: vec![],
         next: 0,
         total: 10,
+        as_of_ns: 0,
         certificate: None,
         witness: None,
     };
