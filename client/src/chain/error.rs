@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use perun_canister_api::{ConcludeError, DepositError, DisputeError, WithdrawError};
+use perun_canister_api::{ConcludeError, DepositError, DisputeError, WithdrawError, convert};
 use perun_protocol::{AssetId, PartIdx, Timestamp};
 
 use crate::transport::Meaning;
@@ -163,6 +163,16 @@ fn not_before(timeout_ns: u64) -> Retry {
     Retry::NotBefore(Timestamp::from_nanos(timeout_ns))
 }
 
+/// An asset by its ledger.
+struct Named<'a>(&'a AssetId);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AssetId::Icrc(ledger) = self.0;
+        write!(f, "ledger {}", convert::principal_to_candid(ledger))
+    }
+}
+
 impl fmt::Display for PerformError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -173,14 +183,15 @@ impl fmt::Display for PerformError {
             Self::UnknownPart { part } => {
                 write!(f, "the channel has no participant {part}, counted from 0")
             }
-            Self::Fund { error, .. } => error.fmt(f),
+            Self::Fund { asset, error } => write!(f, "fund, {}: {error}", Named(asset)),
             Self::Dispute(error) => write!(f, "dispute: {error}"),
             Self::Conclude(error) => write!(f, "conclude: {error}"),
             Self::Withdraw(failed) => {
                 write!(f, "withdraw")?;
-                failed
-                    .iter()
-                    .try_for_each(|payout| write!(f, ": {}", payout.error))
+                failed.iter().try_for_each(|payout| {
+                    let NotWithdrawn { asset, error, .. } = payout;
+                    write!(f, "; {}: {error}", Named(asset))
+                })
             }
         }
     }
@@ -275,6 +286,6 @@ mod tests {
         };
         assert_eq!(error.retry(), Retry::Slowly);
         let words = error.to_string();
-        assert!(words.contains('3') && words.contains("120"), "{words}");
+        assert!(words.contains("3 units, 120 are"), "{words}");
     }
 }

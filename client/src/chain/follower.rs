@@ -9,6 +9,9 @@
 //! a channel that is not among the touched ones is as it was, and one poll renews what is known of
 //! all channels.
 //!
+//! Who begins to care for a channel says so first and looks at it then: what is reported earlier is
+//! in the look, and what is reported later is no longer ignored.
+//!
 //! Not in the log: that a payout has left, that it came back, and that a gap in which the
 //! adjudicator did not run has moved a timeout.
 
@@ -26,9 +29,9 @@ use crate::{Adjudicator, CallError, EventsPage, Patience, WrongAnswer};
 
 /// How many events are asked for at once; the adjudicator may give fewer.
 const PAGE_LENGTH: u32 = 100;
-/// How many pages one poll reads. Strangers can make the log as long as they like to pay for, and
-/// nobody should have to keep what it says of a million channels.
-const PAGES_AT_ONCE: usize = 50;
+/// How many pages one poll reads, unless set otherwise. Strangers can make the log as long as they
+/// like to pay for, and nobody should have to keep what it says of a million channels.
+const PAGES_AT_ONCE: u32 = 10;
 /// How long a poll may take before another is begun.
 const LONGEST_POLL: Duration = Duration::from_secs(60);
 /// The pause after the first poll that failed; each further one doubles it, up to the interval.
@@ -90,6 +93,7 @@ pub struct EventFollower {
     adjudicator: Adjudicator,
     clock: Clock,
     cursor: Cursor,
+    pages_at_once: u32,
     /// What was read and not reported yet.
     touched: BTreeSet<ChannelId>,
 }
@@ -100,7 +104,17 @@ impl EventFollower {
             adjudicator,
             clock,
             cursor,
+            pages_at_once: PAGES_AT_ONCE,
             touched: BTreeSet::new(),
+        }
+    }
+
+    /// The same with another number of pages, of up to a hundred events each, after which a poll
+    /// tells what it has seen by then. At least one is read.
+    pub fn with_pages_at_once(self, pages_at_once: u32) -> Self {
+        Self {
+            pages_at_once,
+            ..self
         }
     }
 
@@ -116,7 +130,7 @@ impl EventFollower {
             let page = self.read_page().await?;
             pages += 1;
             let is_behind = self.cursor.next < page.total;
-            if !is_behind || pages == PAGES_AT_ONCE {
+            if !is_behind || pages >= self.pages_at_once {
                 let as_of = match is_behind {
                     false => page.as_of,
                     // More may have happened at the very same instant.

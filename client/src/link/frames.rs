@@ -1,0 +1,160 @@
+//! Frames: a length of 32 bits, then what Noise has sealed.
+//!
+//! ```text
+//! length u32 │ chunk │ chunk │ …        chunk: up to 65,519 bytes and a tag of 16
+//! ```
+//!
+//! What is sealed is one byte for the frame's kind and the message. A message longer than Noise seals
+//! at once takes several chunks. Nonces count chunks, so that none can be left out, repeated or moved.
+
+use snow::StatelessTransportState;
+
+use super::{FrameKind, LinkError, SendError};
+
+const TAG: usize = 16;
+/// The longest ciphertext of one Noise message.
+const CHUNK: usize = 65_535;
+/// So much is read at once, at least.
+const READ: usize = 16 * 1024;
+
+/// Bytes of the longest frame that carries messages up to `max_message`, without its length.
+fn longest_frame(max_message: usize) -> usize {
+    let plain = max_message.saturating_add(1);
+    let chunks = plain.div_ceil(CHUNK - TAG);
+    plain.saturating_add(chunks.saturating_mul(TAG))
+}
+
+/// Seals frames.
+pub(super) struct Sealer {
+    nonce: u64,
+    max_message: usize,
+    plain: Vec<u8>,
+}
+
+impl Sealer {
+    pub(super) fn new(max_message: usize) -> Self {
+        Self {
+            nonce: 0,
+            max_message,
+            plain: Vec::new(),
+        }
+    }
+
+    /// Appends a frame to `out`.
+    pub(super) fn seal(
+        &mut self,
+        noise: &StatelessTransportState,
+        kind: FrameKind,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        if message.len() > self.max_message {
+            return Err(SendError::TooLong {
+                length: message.len(),
+                limit: self.max_message,
+            });
+        }
+        self.plain.clear();
+        self.plain.push(kind.byte());
+        self.plain.extend_from_slice(message);
+        let begin = out.len();
+        out.extend([0; 4]);
+        for plain in self.plain.chunks(CHUNK - TAG) {
+            let at = out.len();
+            out.resize(at + plain.len() + TAG, 0);
+            let sealed = noise.write_message(self.nonce, plain, &mut out[at..]);
+            sealed.expect("a chunk fits a Noise message, and its place");
+            self.nonce += 1;
+        }
+        let length = (out.len() - begin - 4) as u32;
+        out[begin..begin + 4].copy_from_slice(&length.to_be_bytes());
+        Ok(())
+    }
+}
+
+/// Collects bytes and opens frames.
+pub(super) struct Opener {
+    nonce: u64,
+    longest: usize,
+    /// What has arrived and is not opened; from `begin` to `end`.
+    buffer: Vec<u8>,
+    begin: usize,
+    end: usize,
+    plain: Vec<u8>,
+}
+
+impl Opener {
+    pub(super) fn new(max_message: usize) -> Self {
+        Self {
+            nonce: 0,
+            longest: longest_frame(max_message),
+            buffer: Vec::new(),
+            begin: 0,
+            end: 0,
+            plain: Vec::new(),
+        }
+    }
+
+    /// Where the next bytes go. It is at most as long again as what has arrived, and some.
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        if self.begin == self.end {
+            (self.begin, self.end) = (0, 0);
+        }
+        if self.buffer.len() - self.end < READ {
+            self.buffer.copy_within(self.begin..self.end, 0);
+            (self.begin, self.end) = (0, self.end - self.begin);
+            let wanted = self.end + READ.max(self.end);
+            if self.buffer.len() < wanted {
+                self.buffer.resize(wanted, 0);
+            }
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// So many bytes have arrived there.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.end += count;
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub(super) fn is_in_frame(&self) -> bool {
+        self.begin < self.end
+    }
+
+    /// The next frame's bytes on the wire, if it is there whole.
+    pub(super) fn whole(&self) -> Result<Option<usize>, LinkError> {
+        let arrived = &self.buffer[self.begin..self.end];
+        let Some((length, rest)) = arrived.split_first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let length = u32::from_be_bytes(*length) as usize;
+        if length > self.longest {
+            return Err(LinkError::TooLong {
+                length: length as u64,
+                limit: self.longest as u64,
+            });
+        }
+        Ok((rest.len() >= length).then_some(4 + length))
+    }
+
+    /// Opens the next frame, which is there whole and takes `length` bytes.
+    pub(super) fn open(
+        &mut self,
+        noise: &StatelessTransportState,
+        length: usize,
+    ) -> Result<(FrameKind, &[u8]), LinkError> {
+        let sealed = &self.buffer[self.begin + 4..self.begin + length];
+        self.plain.resize(sealed.len(), 0);
+        let mut end = 0;
+        for chunk in sealed.chunks(CHUNK) {
+            let opened = noise.read_message(self.nonce, chunk, &mut self.plain[end..]);
+            end += opened.map_err(|_| LinkError::NotAuthentic)?;
+            self.nonce += 1;
+        }
+        self.begin += length;
+        match self.plain[..end].split_first() {
+            Some((kind, message)) => Ok((FrameKind::from_byte(*kind), message)),
+            None => Err(LinkError::Empty),
+        }
+    }
+}
