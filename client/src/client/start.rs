@@ -142,7 +142,7 @@ impl Client {
         let cursor = match loaded.entries.get(CURSOR) {
             None => Cursor::START,
             Some(Ok(bytes)) => decode_cursor(bytes),
-            Some(Err(damage)) => return Err(StartError::Cursor(damage.clone())),
+            Some(Err(damage)) => return Err(StartError::Cursor(*damage)),
         };
         let shared = Arc::new(Shared {
             identity: key.public_key(),

@@ -62,7 +62,8 @@ impl Fates {
 
     pub(super) fn settle(&mut self, through: u64) {
         self.settled = self.settled.max(through);
-        while let Some((_, waiter)) = self.waiting.pop_front_if(|(number, _)| *number <= through) {
+        let is_settled = |(number, _): &mut (u64, Waiter)| *number <= through;
+        while let Some((_, waiter)) = self.waiting.pop_front_if(is_settled) {
             let _ = waiter.send(Ok(()));
         }
     }
