@@ -128,7 +128,9 @@ impl Side {
         for chunk in message.chunks(CHUNK) {
             let begin = frame.len();
             frame.resize(begin + chunk.len() + 16, 0);
-            let sealed = self.noise.write_message(self.sent, chunk, &mut frame[begin..]);
+            let sealed = self
+                .noise
+                .write_message(self.sent, chunk, &mut frame[begin..]);
             assert_eq!(sealed.unwrap(), chunk.len() + 16);
             self.sent += 1;
         }
@@ -143,7 +145,9 @@ impl Side {
         let mut message = vec![0; frame.len()];
         let mut end = 0;
         for chunk in frame.chunks(CHUNK + 16) {
-            let opened = self.noise.read_message(self.received, chunk, &mut message[end..]);
+            let opened = self
+                .noise
+                .read_message(self.received, chunk, &mut message[end..]);
             end += opened.unwrap();
             self.received += 1;
         }
