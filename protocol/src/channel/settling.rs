@@ -327,10 +327,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
                 .wants_to_fund(holdings)
                 .then_some(AdjudicatorCall::Fund),
             Phase::Acting => {
-                let waits = self.offered.is_some()
-                    || (self.turn.is_ours()
-                        && self.is_synced()
-                        && (!self.queue.is_empty() || self.ending.close_by.is_some()));
+                let waits = self.offered.is_some() || (self.is_synced() && self.wants_turn());
                 (waits && !self.is_view_fresh(now)).then_some(AdjudicatorCall::Observe)
             }
             Phase::Signing { .. } | Phase::Settling | Phase::Closed => None,

@@ -55,23 +55,26 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         if self.phase != Phase::Acting || self.ending.is_forced {
             return;
         }
-        let wants = !self.queue.is_empty() || self.ending.close_by.is_some();
+        // Without a fresh view nothing can be proposed. The turn is not asked for until there is one:
+        // two sides that see nothing would pass it to and fro for as long.
+        let wants = self.wants_turn() && self.is_view_fresh(now);
         if !self.turn.is_ours() {
             if wants && self.turn.asked_at.is_none() && self.offered.is_none() {
                 self.ask_turn(now);
                 self.send_turn_request();
             }
         } else if self.commitments.pending().is_none() {
-            if wants && self.is_view_fresh(now) {
+            if wants {
                 self.propose_update(now, max_batch);
             } else if self.turn.peer_asks {
                 self.pass_turn();
-                if wants {
-                    self.ask_turn(now);
-                    self.send_turn_request();
-                }
             }
         }
+    }
+
+    /// Whether there is something to propose.
+    pub(super) fn wants_turn(&self) -> bool {
+        !self.queue.is_empty() || self.ending.close_by.is_some()
     }
 
     fn propose_update(&mut self, now: Timestamp, max_batch: usize) {
@@ -306,9 +309,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             forget: None,
         };
         self.outputs.push_back(Output::Persist(record));
-        let asks_turn = !self.turn.is_ours()
-            && !is_final
-            && (!self.queue.is_empty() || self.ending.close_by.is_some());
+        let asks_turn = !self.turn.is_ours() && !is_final && self.wants_turn();
         if asks_turn {
             self.ask_turn(now);
         }

@@ -10,7 +10,8 @@ fn opens(pair: &mut Pair) {
         assert!(pair.channel(side).is_open(), "side {side}");
         let events = pair.take_events(side);
         let opened = events.iter().filter(|event| **event == Event::Opened);
-        assert_eq!(opened.count(), 1, "side {side}: {events:?}");
+        // After a restart it is told once more.
+        assert!(opened.count() >= 1, "side {side}: {events:?}");
     }
     pair.assert_agreed([10, 5]);
     pair.pay(ALICE, 1);

@@ -413,7 +413,6 @@ fn a_stale_view_makes_the_payee_wait_and_then_refuse() {
         pair.pay(ALICE, 1);
         pair.wait(5 * SECOND);
         assert!(pair.channel(ALICE).pending().is_some());
-        assert_eq!(pair.take_events(BOB).last(), Some(&Event::Synced).filter(|_| false).or(pair.sides[BOB].events.last()));
         if comes_back {
             pair.sides[BOB].is_watching = true;
             pair.drive();

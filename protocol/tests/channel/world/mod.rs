@@ -194,6 +194,8 @@ pub struct Side<S, V> {
     pub is_watching: bool,
     /// The number of the adjudicator's changes seen.
     seen: Option<u64>,
+    /// What was asked last, when, and after how many changes: nobody asks twice in vain at once.
+    asked: Option<(Timestamp, u64, AdjudicatorCall)>,
     /// The version and our signature on it, for all that have left.
     signed: BTreeMap<Version, Signature>,
     /// Whatever the peer was accused of.
@@ -259,6 +261,7 @@ impl<S: Signer + Clone, V: Verifier> Pair<S, V> {
                 call: None,
                 is_watching: true,
                 seen: None,
+                asked: None,
                 signed: BTreeMap::new(),
                 misbehaved: vec![],
             });
@@ -399,9 +402,15 @@ impl<S: Signer + Clone, V: Verifier> Pair<S, V> {
 
     /// Carries out what a side wants of the adjudicator, and looks.
     pub fn call(&mut self, side: usize) -> bool {
-        let Some(call) = self.sides[side].call.take() else {
+        let Some(call) = self.sides[side].call.clone() else {
             return false;
         };
+        let asked = (self.now, self.adjudicator.changes, call.clone());
+        if self.sides[side].asked.as_ref() == Some(&asked) {
+            return false;
+        }
+        self.sides[side].asked = Some(asked);
+        self.sides[side].call = None;
         if call == AdjudicatorCall::Fund {
             let needed = self.channel(side).setup().initial.funding().clone();
             for (asset, missing) in self.adjudicator.missing(&needed, side) {
