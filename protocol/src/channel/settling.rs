@@ -262,6 +262,8 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
     /// something else than before.
     pub(super) fn emit_call(&mut self, now: Timestamp, is_again: bool) {
         let Some(call) = self.wanted_call(now) else {
+            // If it is wanted again some time, it is for a new reason.
+            self.last_call = None;
             return;
         };
         if is_again || self.last_call.as_ref() != Some(&call) {
