@@ -77,10 +77,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         }
     }
 
-    /// What was seen of the channel. An older view than the last changes nothing.
+    /// What was seen of the channel. A view that tells less than the last changes nothing.
     pub fn handle_view(&mut self, now: Timestamp, view: View) {
-        let is_older = self.view.as_ref().is_some_and(|last| view.at < last.at);
-        if is_older || matches!(self.phase, Phase::Closed | Phase::Signing { .. }) {
+        let is_outdated = self.view.as_ref().is_some_and(|last| tells_less(&view, last));
+        if is_outdated || matches!(self.phase, Phase::Closed | Phase::Signing { .. }) {
             return;
         }
         let before = self.view.replace(view.clone());
@@ -385,6 +385,18 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         let current = self.commitments.current();
         current.map_or_else(Vec::new, |current| own_column(current.state(), self.part()))
     }
+}
+
+/// Whether `view` is known to be older than `last`. How far the channel was decides before the time
+/// does: times are only known not to be later than what was seen, the channel never goes back.
+fn tells_less(view: &View, last: &View) -> bool {
+    let progress = |view: &View| match &view.status {
+        Status::Open { .. } => (0, None),
+        Status::Registered { rank, .. } => (1, Some(*rank)),
+        Status::Concluded { .. } => (2, None),
+    };
+    let (ours, theirs) = (progress(view), progress(last));
+    ours < theirs || (ours == theirs && view.at < last.at)
 }
 
 fn is_same_registration(before: &View, rank: Rank) -> bool {
