@@ -216,9 +216,11 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         self.clear_queue(reason);
     }
 
-    /// Reclaims the deposits of a channel that was not funded in time.
+    /// Reclaims the deposits of a channel that was not funded in time, or forgets it if there are
+    /// none.
     pub(super) fn enter_settling_if_due(&mut self, now: Timestamp) {
-        if self.phase != Phase::Funding || now < self.setup.fund_by {
+        let is_forced = self.phase == Phase::Settling && self.ending.is_forced;
+        if !(self.phase == Phase::Funding || is_forced) || now < self.setup.fund_by {
             return;
         }
         let Some(view) = &self.view else {
@@ -229,8 +231,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             return;
         }
         if !self.is_nothing_deposited() {
-            self.notify(Event::FundingTimedOut);
-            self.force();
+            if !is_forced {
+                self.notify(Event::FundingTimedOut);
+                self.force();
+            }
         } else if view.at >= self.grace_over() {
             self.abandon(Reason::new(
                 RejectCode::TimedOut,
@@ -246,6 +250,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         let due = match (&self.phase, &view.status) {
             (Phase::Funding, Status::Open { .. }) if view.at < fund_by => fund_by,
             (Phase::Funding, Status::Open { .. }) => self.grace_over(),
+            (Phase::Settling, Status::Open { holdings }) if holdings.is_zero() => self.grace_over(),
             (_, Status::Registered { timeout, .. }) => *timeout,
             _ => return None,
         };
@@ -311,17 +316,19 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         seen_at: Timestamp,
         holdings: &Balances,
     ) -> Option<AdjudicatorCall> {
+        let is_due = |instant| now >= instant && seen_at < instant;
         if self.current().state().is_final() {
             return Some(self.newest_claim());
         }
         if self.ending.is_forced {
             // Without a deposit there is nothing to register a claim about.
-            let is_there = !holdings.is_zero();
-            return is_there.then(|| self.newest_claim());
+            if !holdings.is_zero() {
+                return Some(self.newest_claim());
+            }
+            return is_due(self.grace_over()).then_some(AdjudicatorCall::Observe);
         }
         match self.phase {
             Phase::Funding if now >= self.setup.fund_by => {
-                let is_due = |instant| now >= instant && seen_at < instant;
                 let is_worth_it = is_due(self.setup.fund_by) || is_due(self.grace_over());
                 is_worth_it.then_some(AdjudicatorCall::Observe)
             }
