@@ -220,7 +220,9 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         let base = version
             .number()
             .checked_sub(update.skipped.saturating_add(1));
-        let is_in_turn = update.turn == self.turn.number() && !self.turn.is_ours();
+        let is_in_turn = update.turn == self.turn.number()
+            && !self.turn.is_ours()
+            && self.commitments.pending().is_none();
         // Only after one side was restored from an old copy.
         let is_signed = Some(version) <= self.commitments.highest_signed();
         if base != Some(current_version.number()) || !is_in_turn || is_signed {

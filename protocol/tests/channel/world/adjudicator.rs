@@ -203,7 +203,8 @@ impl Adjudicator {
             return vec![];
         };
         let places = remainders.iter();
-        let kept = places.filter(|(_, of, left)| *of == part && *left <= self.fee);
+        let kept =
+            places.filter(|(_, of, left)| *of == part && !left.is_zero() && *left <= self.fee);
         kept.map(|(asset, _, _)| asset).collect()
     }
 
