@@ -99,6 +99,11 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
                 self.burn_pending(Reason::new(RejectCode::WrongBase, "the version is spent"));
             }
         }
+        // Nobody accepts a proposal outside of the turn that it was made in.
+        let pending_turn = self.commitments.pending().map(|ours| ours.update.turn);
+        if pending_turn.is_some_and(|turn| turn != self.turn.number()) {
+            self.burn_pending(Reason::new(RejectCode::WrongBase, "its turn is over"));
+        }
         let was_syncing = matches!(self.link, Link::Syncing { .. });
         self.link = Link::Up { max_batch };
         self.is_current = true;
