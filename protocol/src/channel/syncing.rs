@@ -153,6 +153,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         if is_forgotten {
             self.leap(knew, shown);
         }
+        if self.commitments.pending().is_some() {
+            // Made from an older state, it cannot follow this one.
+            self.burn_pending(Reason::new(RejectCode::WrongBase, "its base is outdated"));
+        }
         let payments_lost = resolved
             .as_ref()
             .filter(|resolved| !resolved.is_agreed && !resolved.update.payments.is_empty());
