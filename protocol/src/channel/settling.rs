@@ -140,7 +140,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         self.clear_queue(Reason::new(RejectCode::Declined, "cancelled by the owner"));
     }
 
-    fn clear_queue(&mut self, reason: Reason) {
+    pub(super) fn clear_queue(&mut self, reason: Reason) {
         if let Some((from, through)) = self.queue.clear() {
             self.notify(Event::Refused {
                 from,

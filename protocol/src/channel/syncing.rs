@@ -167,6 +167,12 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             let refused = (!resolved.is_agreed).then_some(&reason);
             self.settle_payments(refused);
         }
+        if !self.queue.is_within(&self.balance()) {
+            self.clear_queue(Reason::new(
+                RejectCode::WrongBase,
+                "the newest state leaves less than that",
+            ));
+        }
         if is_final {
             self.begin_settling();
         }

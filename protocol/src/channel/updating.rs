@@ -96,7 +96,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             signature: Signature::from_bytes([0; 64]),
         };
         let next = self.successor(self.current().state(), self.part(), &update);
-        let next = next.expect("payments are checked against the balance when they are queued");
+        let next = next.expect("what is queued is checked against the balance, then and when that changes");
         self.commitments.propose(&self.signer, next, update);
         let update = self
             .commitments
