@@ -267,9 +267,15 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
     /// Accepts what is offered if everything for it is there, and asks the owner if it is time to.
     pub(super) fn answer_offered(&mut self, now: Timestamp) {
         let is_fresh = self.is_view_fresh(now) && self.phase == Phase::Acting;
+        let is_still_ours_to_sign = !self.turn.is_ours() && self.commitments.pending().is_none();
+        let highest_signed = self.commitments.highest_signed();
         let Some(offered) = &mut self.offered else {
             return;
         };
+        if !is_still_ours_to_sign || Some(offered.proposed.state.version()) <= highest_signed {
+            // A sync has shown since that the turn is over, or that we have signed more than we knew.
+            return self.refuse_offered(&Reason::new(RejectCode::WrongBase, "its turn is over"));
+        }
         let Link::Up { .. } = self.link else {
             return;
         };
