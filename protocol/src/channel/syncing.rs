@@ -119,11 +119,12 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         if wants_answer {
             self.send_sync(false);
         }
-        if let Some(update) = pending {
-            self.handle_update(now, update)?;
-        }
+        let result = match pending {
+            Some(update) => self.handle_update(now, update),
+            None => Ok(()),
+        };
         self.advance(now);
-        Ok(())
+        result
     }
 
     /// The state shown if it is newer than ours, its signatures verified.
