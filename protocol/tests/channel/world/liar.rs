@@ -80,6 +80,7 @@ impl<S: Signer + Clone, V: Verifier> Pair<S, V> {
             witness: None,
             signed_through: channel.highest_signed(),
             wants_answer: false,
+            offered: None,
         }
     }
 
