@@ -188,11 +188,26 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             .zip(&self.kept)
             .all(|(left, &kept)| kept || left.is_zero());
         // What is in flight may be ours, and a remainder again.
-        if is_paid && in_flight.iter().all(|amount| amount.is_zero()) {
+        let is_arrived = in_flight.iter().all(|amount| amount.is_zero());
+        if is_arrived {
+            self.resolve_by_payout(&ours);
+        }
+        if is_paid && is_arrived {
             self.phase = Phase::Closed;
             self.persist();
             self.notify(Event::Closed { kept: ours });
         }
+    }
+
+    /// The payout tells whether the proposal under way was completed: the adjudicator shows a claim
+    /// that is concluded at once for too short a time to be seen.
+    fn resolve_by_payout(&mut self, ours: &[Amount]) {
+        let Some(pending) = self.commitments.pending() else {
+            return;
+        };
+        let is_agreed = own_column(&pending.state, self.part()) == ours;
+        let reason = Reason::new(RejectCode::Disputed, "the channel ended without it");
+        self.settle_payments((!is_agreed).then_some(&reason));
     }
 
     /// No updates any more.
