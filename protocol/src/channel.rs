@@ -193,6 +193,9 @@ impl<S, V> core::hash::Hash for Channel<S, V> {
 
 impl<S: Signer, V: Verifier> Channel<S, V> {
     fn blank(setup: Setup, limits: Limits, signer: S) -> Result<Self, RestoreError> {
+        if setup.params.participants().len() != 2 {
+            return Err(RestoreError::Malformed);
+        }
         let us = setup.params.participant(setup.part);
         if us != Some(&crate::Participant::Secp256k1(signer.public_key())) {
             return Err(RestoreError::WrongKey);
@@ -256,11 +259,17 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         now: Timestamp,
         message: Message,
     ) -> Result<(), PeerMisbehaved> {
-        if self.phase == Phase::Closed {
-            return Ok(());
-        }
         if let Phase::Signing { .. } = self.phase {
             return self.handle_while_signing(now, message);
+        }
+        if self.phase == Phase::Closed {
+            // By an acceptance that comes late the owner can prove what was paid last.
+            return match message {
+                Message::UpdateAcceptance(acceptance) if self.pending().is_some() => {
+                    self.handle_acceptance(now, acceptance)
+                }
+                _ => Ok(()),
+            };
         }
         match message {
             Message::Update(update) => self.handle_update(now, *update),

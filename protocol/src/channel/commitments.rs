@@ -8,6 +8,8 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use minicbor::{Decode, Encode};
+
 use crate::signature::{Signer, Verifier};
 use crate::wire::{Update, Witness};
 use crate::{
@@ -30,8 +32,8 @@ pub(super) struct Commitments {
     highest_signed: Option<Version>,
     /// What we have signed and the peer has not answered.
     pending: Option<Box<Pending>>,
-    /// The least that each asset's burnt versions would leave us: the peer can still complete them.
-    burnt: Option<Vec<Amount>>,
+    /// Own proposals that were refused: the peer can still complete them.
+    burnt: Option<Burnt>,
     /// The peer's newest proposal that we have refused.
     refused: Option<Box<Proposed>>,
     /// The peer signs nothing up to this version any more, as it said last.
@@ -43,6 +45,19 @@ pub(super) struct Commitments {
 pub(super) struct Proposed {
     pub(super) state: State,
     pub(super) signature: Signature,
+}
+
+/// Own proposals that were refused, and can be enforced until a state newer than all of them is
+/// signed by all.
+#[derive(Clone, Debug, Decode, Encode, Eq, Hash, PartialEq)]
+#[cbor(map)]
+pub(super) struct Burnt {
+    /// The newest of them.
+    #[n(0)]
+    through: Version,
+    /// The least that they would leave us of each asset.
+    #[n(1)]
+    least: Vec<Amount>,
 }
 
 /// Our proposal under way.
@@ -76,7 +91,7 @@ impl Commitments {
         current: Option<SignedState>,
         highest_signed: Option<Version>,
         pending: Option<Pending>,
-        burnt: Option<Vec<Amount>>,
+        burnt: Option<Burnt>,
         refused: Option<Proposed>,
     ) -> Self {
         Self {
@@ -105,8 +120,8 @@ impl Commitments {
         self.refused.as_deref()
     }
 
-    pub(super) fn burnt(&self) -> Option<&[Amount]> {
-        self.burnt.as_deref()
+    pub(super) fn burnt(&self) -> Option<&Burnt> {
+        self.burnt.as_ref()
     }
 
     /// Whether the peer's proposal of this version was refused, or superseded by one that was.
@@ -159,11 +174,13 @@ impl Commitments {
     /// would leave us is remembered until a newer state is signed by all.
     pub(super) fn burn(&mut self, ours: PartIdx) -> Update {
         let Pending { state, update } = *self.pending.take().expect("the caller has looked");
-        let left = own_column(&state, ours);
-        self.burnt = Some(match self.burnt.take() {
-            None => left,
-            Some(least) => least.into_iter().zip(left).map(|(a, b)| a.min(b)).collect(),
-        });
+        let mut least = own_column(&state, ours);
+        let mut through = state.version();
+        if let Some(before) = self.burnt.take() {
+            through = through.max(before.through);
+            lower(&mut least, before.least);
+        }
+        self.burnt = Some(Burnt { through, least });
         update
     }
 
@@ -236,12 +253,11 @@ impl Commitments {
             return Vec::new();
         };
         let mut least = own_column(current.state(), ours);
-        let pending = self.pending.iter();
-        let pending = pending.map(|pending| own_column(&pending.state, ours));
-        for other in pending.chain(self.burnt.clone()) {
-            for (least, other) in least.iter_mut().zip(other) {
-                *least = other.min(*least);
-            }
+        if let Some(pending) = &self.pending {
+            lower(&mut least, own_column(&pending.state, ours));
+        }
+        if let Some(burnt) = &self.burnt {
+            lower(&mut least, burnt.least.iter().copied());
         }
         least
     }
@@ -260,11 +276,18 @@ impl Commitments {
     fn replace(&mut self, signed: SignedState) {
         let version = signed.version();
         self.current = Some(signed);
-        self.burnt = None;
+        self.burnt = self.burnt.take().filter(|burnt| burnt.through > version);
         self.refused = self
             .refused
             .take()
             .filter(|refused| refused.state.version() > version);
+    }
+}
+
+/// Lowers each amount to the other one, if that is less.
+fn lower(least: &mut [Amount], others: impl IntoIterator<Item = Amount>) {
+    for (least, other) in least.iter_mut().zip(others) {
+        *least = other.min(*least);
     }
 }
 

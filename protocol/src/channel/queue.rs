@@ -35,6 +35,14 @@ impl Queue {
         self.waiting.total(asset)
     }
 
+    /// Whether everything that waits can be paid out of these balances, one per asset.
+    pub(super) fn is_within(&self, balances: &[Amount]) -> bool {
+        let places = balances.iter().enumerate();
+        places
+            .map(|(index, balance)| (AssetIdx::new(index as u8), *balance))
+            .all(|(asset, balance)| self.total(asset) <= balance)
+    }
+
     /// Everything that waits and fits into `limit` bytes, but one at least, to be proposed.
     pub(super) fn take(&mut self, limit: usize) -> Batch {
         let batch = self.waiting.take_front(limit);

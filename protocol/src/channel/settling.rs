@@ -77,10 +77,13 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         }
     }
 
-    /// What was seen of the channel. An older view than the last changes nothing.
+    /// What was seen of the channel. A view that tells less than the last changes nothing.
     pub fn handle_view(&mut self, now: Timestamp, view: View) {
-        let is_older = self.view.as_ref().is_some_and(|last| view.at < last.at);
-        if is_older || matches!(self.phase, Phase::Closed | Phase::Signing { .. }) {
+        let is_outdated = self
+            .view
+            .as_ref()
+            .is_some_and(|last| tells_less(&view, last));
+        if is_outdated || matches!(self.phase, Phase::Closed | Phase::Signing { .. }) {
             return;
         }
         let before = self.view.replace(view.clone());
@@ -144,7 +147,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         self.clear_queue(Reason::new(RejectCode::Declined, "cancelled by the owner"));
     }
 
-    fn clear_queue(&mut self, reason: Reason) {
+    pub(super) fn clear_queue(&mut self, reason: Reason) {
         if let Some((from, through)) = self.queue.clear() {
             self.notify(Event::Refused {
                 from,
@@ -192,11 +195,26 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             .zip(&self.kept)
             .all(|(left, &kept)| kept || left.is_zero());
         // What is in flight may be ours, and a remainder again.
-        if is_paid && in_flight.iter().all(|amount| amount.is_zero()) {
+        let is_arrived = in_flight.iter().all(|amount| amount.is_zero());
+        if is_arrived {
+            self.resolve_by_payout(&ours);
+        }
+        if is_paid && is_arrived {
             self.phase = Phase::Closed;
             self.persist();
             self.notify(Event::Closed { kept: ours });
         }
+    }
+
+    /// The payout tells whether the proposal under way was completed: the adjudicator shows a claim
+    /// that is concluded at once for too short a time to be seen.
+    fn resolve_by_payout(&mut self, ours: &[Amount]) {
+        let Some(pending) = self.commitments.pending() else {
+            return;
+        };
+        let is_agreed = own_column(&pending.state, self.part()) == ours;
+        let reason = Reason::new(RejectCode::Disputed, "the channel ended without it");
+        self.settle_payments((!is_agreed).then_some(&reason));
     }
 
     /// No updates any more.
@@ -220,9 +238,11 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         self.clear_queue(reason);
     }
 
-    /// Reclaims the deposits of a channel that was not funded in time.
+    /// Reclaims the deposits of a channel that was not funded in time, or forgets it if there are
+    /// none.
     pub(super) fn enter_settling_if_due(&mut self, now: Timestamp) {
-        if self.phase != Phase::Funding || now < self.setup.fund_by {
+        let is_forced = self.phase == Phase::Settling && self.ending.is_forced;
+        if !(self.phase == Phase::Funding || is_forced) || now < self.setup.fund_by {
             return;
         }
         let Some(view) = &self.view else {
@@ -233,8 +253,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             return;
         }
         if !self.is_nothing_deposited() {
-            self.notify(Event::FundingTimedOut);
-            self.force();
+            if !is_forced {
+                self.notify(Event::FundingTimedOut);
+                self.force();
+            }
         } else if view.at >= self.grace_over() {
             self.abandon(Reason::new(
                 RejectCode::TimedOut,
@@ -275,6 +297,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         let due = match (&self.phase, &view.status) {
             (Phase::Funding, Status::Open { .. }) if view.at < fund_by => fund_by,
             (Phase::Funding, Status::Open { .. }) => self.grace_over(),
+            (Phase::Settling, Status::Open { holdings }) if holdings.is_zero() => self.grace_over(),
             (_, Status::Registered { timeout, .. }) => {
                 half_time.map_or(*timeout, |half_time| half_time.min(*timeout))
             }
@@ -293,6 +316,8 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
     /// something else than before.
     pub(super) fn emit_call(&mut self, now: Timestamp, is_again: bool) {
         let Some(call) = self.wanted_call(now) else {
+            // If it is wanted again some time, it is for a new reason.
+            self.last_call = None;
             return;
         };
         if is_again || self.last_call.as_ref() != Some(&call) {
@@ -340,17 +365,19 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         seen_at: Timestamp,
         holdings: &Balances,
     ) -> Option<AdjudicatorCall> {
+        let is_due = |instant| now >= instant && seen_at < instant;
         if self.current().state().is_final() {
             return Some(self.newest_claim());
         }
         if self.ending.is_forced {
             // Without a deposit there is nothing to register a claim about.
-            let is_there = !holdings.is_zero();
-            return is_there.then(|| self.newest_claim());
+            if !holdings.is_zero() {
+                return Some(self.newest_claim());
+            }
+            return is_due(self.grace_over()).then_some(AdjudicatorCall::Observe);
         }
         match self.phase {
             Phase::Funding if now >= self.setup.fund_by => {
-                let is_due = |instant| now >= instant && seen_at < instant;
                 let is_worth_it = is_due(self.setup.fund_by) || is_due(self.grace_over());
                 is_worth_it.then_some(AdjudicatorCall::Observe)
             }
@@ -358,10 +385,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
                 .wants_to_fund(holdings)
                 .then_some(AdjudicatorCall::Fund),
             Phase::Acting => {
-                let waits = self.offered.is_some()
-                    || (self.turn.is_ours()
-                        && self.is_synced()
-                        && (!self.queue.is_empty() || self.ending.close_by.is_some()));
+                let waits = self.offered.is_some() || (self.is_synced() && self.wants_turn());
                 (waits && !self.is_view_fresh(now)).then_some(AdjudicatorCall::Observe)
             }
             Phase::Signing { .. } | Phase::Settling | Phase::Closed => None,
@@ -417,6 +441,18 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         let current = self.commitments.current();
         current.map_or_else(Vec::new, |current| own_column(current.state(), self.part()))
     }
+}
+
+/// Whether `view` is known to be older than `last`. How far the channel was decides before the time
+/// does: times are only known not to be later than what was seen, the channel never goes back.
+fn tells_less(view: &View, last: &View) -> bool {
+    let progress = |view: &View| match &view.status {
+        Status::Open { .. } => (0, None),
+        Status::Registered { rank, .. } => (1, Some(*rank)),
+        Status::Concluded { .. } => (2, None),
+    };
+    let (ours, theirs) = (progress(view), progress(last));
+    ours < theirs || (ours == theirs && view.at < last.at)
 }
 
 fn is_same_registration(before: &View, rank: Rank) -> bool {

@@ -11,7 +11,7 @@ use super::commitments::both;
 use super::{Channel, Event, Limits, Link, Output, PeerMisbehaved, Phase, RestoreError, Setup};
 use crate::signature::{Signer, Verifier};
 use crate::view::Status;
-use crate::wire::{Acceptance, Message, Proposal, Reason, RejectCode, UpdateAcceptance};
+use crate::wire::{Acceptance, Message, Proposal, Reason, RejectCode, Sync, UpdateAcceptance};
 use crate::{PartIdx, Signature, SignedState, Timestamp, Version};
 
 impl<S: Signer, V: Verifier> Channel<S, V> {
@@ -70,7 +70,14 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
                 let newest = newest.verify_for::<V>(self.id, &self.setup.params);
                 let newest = newest.map_err(|_| PeerMisbehaved::WrongState)?;
                 self.begin_funding(newest);
-                self.handle_sync(now, *sync)
+                // It waits for ours, which we had no state for when the link began.
+                self.handle_sync(
+                    now,
+                    Sync {
+                        wants_answer: true,
+                        ..*sync
+                    },
+                )
             }
             Message::UpdateRejection(rejection) if rejection.code == RejectCode::UnknownChannel => {
                 self.abandon(Reason {

@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use super::commitments::{Commitments, Pending, Proposed};
+use super::commitments::{Burnt, Commitments, Pending, Proposed};
 use super::{Channel, Ending, Phase, RestoreError, Setup, Turn};
 use crate::encoding::Canonical;
 use crate::payment::Batch;
 use crate::signature::{Signer, Verifier};
 use crate::wire::{Acceptance, Update, Witness};
-use crate::{Amount, SignedState, UnverifiedSignedState, Version};
+use crate::{SignedState, UnverifiedSignedState, Version};
 
 #[derive(Decode, Encode)]
 #[cbor(map)]
@@ -28,7 +28,7 @@ struct Snapshot {
     #[n(3)]
     pending: Option<Update>,
     #[n(4)]
-    burnt: Option<Vec<Amount>>,
+    burnt: Option<Burnt>,
     #[n(5)]
     refused: Option<Witness>,
     #[n(6)]
@@ -85,7 +85,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             current: commitments.current().map(|signed| signed.encode().into()),
             highest_signed: commitments.highest_signed(),
             pending,
-            burnt: commitments.burnt().map(<[_]>::to_vec),
+            burnt: commitments.burnt().cloned(),
             refused: commitments.refused().map(Proposed::to_witness),
             turn: self.turn.number(),
             acceptance,

@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use super::commitments::Proposed;
 use super::{Channel, Event, Link, PeerMisbehaved, Phase};
 use crate::signature::{Signer, Verifier};
-use crate::wire::{Message, Reason, RejectCode, Sync};
+use crate::wire::{Message, Reason, RejectCode, Sync, Witness};
 use crate::{SignedState, Timestamp, UnverifiedSignedState, Version};
 
 impl<S: Signer, V: Verifier> Channel<S, V> {
@@ -51,6 +51,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             witness: commitments.refused().map(Proposed::to_witness),
             signed_through: commitments.highest_signed(),
             wants_answer,
+            offered: self
+                .offered
+                .as_ref()
+                .map(|theirs| theirs.proposed.to_witness()),
         };
         self.send(Message::Sync(Box::new(sync)));
     }
@@ -67,18 +71,14 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             witness,
             signed_through,
             wants_answer,
-            ..
+            offered,
+            channel: _,
         } = sync;
         // Everything is checked before anything changes.
         let newest = self.check_newest(newest)?;
-        let witness = witness.map(|witness| {
-            let proposed = Proposed::from_witness(witness);
-            proposed.filter(|proposed| proposed.state.channel() == self.id)
-        });
-        let witness = match witness {
-            None => None,
-            Some(witness) => Some(witness.ok_or(PeerMisbehaved::WrongState)?),
-        };
+        let witness = self.check_witness(witness)?;
+        let offered = self.check_witness(offered)?;
+        let highest_signed = self.commitments.highest_signed();
         let current_turn = self.turn.number();
         if !self.turn.catch_up(turn) {
             return Err(PeerMisbehaved::TurnTooFar {
@@ -89,8 +89,16 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         if let Some(newest) = newest {
             self.take_over(*newest);
         }
-        if let Some(witness) = witness {
-            self.handle_witness(witness);
+        for witness in [&witness, &offered].into_iter().flatten() {
+            self.notice_rollback(witness);
+        }
+        let refused = witness.map(|witness| witness.state.version());
+        let ours = self.commitments.pending();
+        if ours.is_some_and(|ours| Some(ours.state.version()) <= refused) {
+            self.burn_pending(Reason::new(
+                RejectCode::Declined,
+                "refused before the link broke",
+            ));
         }
         if let Some(version) = signed_through {
             self.commitments.hear_peer_signed(version);
@@ -98,6 +106,22 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             if pending.is_some_and(|pending| pending.state.version() <= version) {
                 self.burn_pending(Reason::new(RejectCode::WrongBase, "the version is spent"));
             }
+        }
+        // Nobody accepts a proposal outside of the turn that it was made in.
+        let pending_turn = self.commitments.pending().map(|ours| ours.update.turn);
+        if pending_turn.is_some_and(|turn| turn != self.turn.number()) {
+            self.burn_pending(Reason::new(RejectCode::WrongBase, "its turn is over"));
+        }
+        // A proposal that its own signer does not know any more will never be settled by it.
+        let is_forgotten = self.offered.as_ref().is_some_and(|theirs| {
+            let known = pending.as_ref().map(|update| update.signature);
+            known != Some(theirs.proposed.signature)
+        });
+        if is_forgotten {
+            self.refuse_offered(&Reason::new(
+                RejectCode::WrongBase,
+                "forgotten by its signer",
+            ));
         }
         let was_syncing = matches!(self.link, Link::Syncing { .. });
         self.link = Link::Up { max_batch };
@@ -111,14 +135,16 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         if self.commitments.pending().is_some() || self.turn.asked_at.is_some() {
             self.wait_for_answer(now);
         }
-        if wants_answer {
+        // Who has just learnt that it has signed more than it knew tells the other from where on.
+        if wants_answer || self.commitments.highest_signed() > highest_signed {
             self.send_sync(false);
         }
-        if let Some(update) = pending {
-            self.handle_update(now, update)?;
-        }
+        let result = match pending {
+            Some(update) => self.handle_update(now, update),
+            None => Ok(()),
+        };
         self.advance(now);
-        Ok(())
+        result
     }
 
     /// The state shown if it is newer than ours, its signatures verified.
@@ -148,6 +174,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         if is_forgotten {
             self.leap(knew, shown);
         }
+        if self.commitments.pending().is_some() {
+            // Made from an older state, it cannot follow this one.
+            self.burn_pending(Reason::new(RejectCode::WrongBase, "its base is outdated"));
+        }
         let payments_lost = resolved
             .as_ref()
             .filter(|resolved| !resolved.is_agreed && !resolved.update.payments.is_empty());
@@ -158,30 +188,34 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             let refused = (!resolved.is_agreed).then_some(&reason);
             self.settle_payments(refused);
         }
+        if !self.queue.is_within(&self.balance()) {
+            self.clear_queue(Reason::new(
+                RejectCode::WrongBase,
+                "the newest state leaves less than that",
+            ));
+        }
         if is_final {
             self.begin_settling();
         }
     }
 
-    /// The peer shows the newest of our proposals that it has refused.
-    fn handle_witness(&mut self, witness: Proposed) {
-        let version = witness.state.version();
+    fn check_witness(&self, witness: Option<Witness>) -> Result<Option<Proposed>, PeerMisbehaved> {
+        let Some(witness) = witness else {
+            return Ok(None);
+        };
+        let proposed = Proposed::from_witness(witness);
+        let proposed = proposed.filter(|proposed| proposed.state.channel() == self.id);
+        proposed.map(Some).ok_or(PeerMisbehaved::WrongState)
+    }
+
+    /// The peer shows a proposal of ours that it has refused, or has not answered.
+    fn notice_rollback(&mut self, shown: &Proposed) {
         let ours = self.part();
         let params = &self.setup.params;
-        if self
-            .commitments
-            .proves_rollback::<V>(params, ours, &witness)
-        {
+        if self.commitments.proves_rollback::<V>(params, ours, shown) {
             let knew = self.current().version();
-            self.leap(knew, version);
+            self.leap(knew, shown.state.version());
             self.persist_later(None);
-        }
-        let pending = self.commitments.pending();
-        if pending.is_some_and(|pending| pending.state.version() <= version) {
-            self.burn_pending(Reason::new(
-                RejectCode::Declined,
-                "refused before the link broke",
-            ));
         }
     }
 

@@ -55,23 +55,26 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         if self.phase != Phase::Acting || self.ending.is_forced {
             return;
         }
-        let wants = !self.queue.is_empty() || self.ending.close_by.is_some();
+        // Without a fresh view nothing can be proposed. The turn is not asked for until there is one:
+        // two sides that see nothing would pass it to and fro for as long.
+        let wants = self.wants_turn() && self.is_view_fresh(now);
         if !self.turn.is_ours() {
             if wants && self.turn.asked_at.is_none() && self.offered.is_none() {
                 self.ask_turn(now);
                 self.send_turn_request();
             }
         } else if self.commitments.pending().is_none() {
-            if wants && self.is_view_fresh(now) {
+            if wants {
                 self.propose_update(now, max_batch);
             } else if self.turn.peer_asks {
                 self.pass_turn();
-                if wants {
-                    self.ask_turn(now);
-                    self.send_turn_request();
-                }
             }
         }
+    }
+
+    /// Whether there is something to propose.
+    pub(super) fn wants_turn(&self) -> bool {
+        !self.queue.is_empty() || self.ending.close_by.is_some()
     }
 
     fn propose_update(&mut self, now: Timestamp, max_batch: usize) {
@@ -93,7 +96,8 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             signature: Signature::from_bytes([0; 64]),
         };
         let next = self.successor(self.current().state(), self.part(), &update);
-        let next = next.expect("payments are checked against the balance when they are queued");
+        let next = next
+            .expect("what is queued is checked against the balance, then and when that changes");
         self.commitments.propose(&self.signer, next, update);
         let update = self
             .commitments
@@ -217,7 +221,9 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         let base = version
             .number()
             .checked_sub(update.skipped.saturating_add(1));
-        let is_in_turn = update.turn == self.turn.number() && !self.turn.is_ours();
+        let is_in_turn = update.turn == self.turn.number()
+            && !self.turn.is_ours()
+            && self.commitments.pending().is_none();
         // Only after one side was restored from an old copy.
         let is_signed = Some(version) <= self.commitments.highest_signed();
         if base != Some(current_version.number()) || !is_in_turn || is_signed {
@@ -262,9 +268,15 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
     /// Accepts what is offered if everything for it is there, and asks the owner if it is time to.
     pub(super) fn answer_offered(&mut self, now: Timestamp) {
         let is_fresh = self.is_view_fresh(now) && self.phase == Phase::Acting;
+        let is_still_ours_to_sign = !self.turn.is_ours() && self.commitments.pending().is_none();
+        let highest_signed = self.commitments.highest_signed();
         let Some(offered) = &mut self.offered else {
             return;
         };
+        if !is_still_ours_to_sign || Some(offered.proposed.state.version()) <= highest_signed {
+            // A sync has shown since that the turn is over, or that we have signed more than we knew.
+            return self.refuse_offered(&Reason::new(RejectCode::WrongBase, "its turn is over"));
+        }
         let Link::Up { .. } = self.link else {
             return;
         };
@@ -306,9 +318,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             forget: None,
         };
         self.outputs.push_back(Output::Persist(record));
-        let asks_turn = !self.turn.is_ours()
-            && !is_final
-            && (!self.queue.is_empty() || self.ending.close_by.is_some());
+        let asks_turn = !self.turn.is_ours() && !is_final && self.wants_turn();
         if asks_turn {
             self.ask_turn(now);
         }

@@ -34,6 +34,9 @@ pub struct Sync {
     #[n(6)]
     #[cbor(skip_if = "is_false")]
     pub wants_answer: bool,
+    /// The receiver's proposal that the sender has not answered yet.
+    #[n(7)]
+    pub offered: Option<Witness>,
 }
 
 /// A state with the signature of one who proposed it: proof that it is bound, even if it forgot.

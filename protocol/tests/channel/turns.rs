@@ -1,0 +1,105 @@
+//! The turn: who may propose, and how it passes.
+
+use perun_protocol::channel::PeerMisbehaved;
+use perun_protocol::wire::{Message, TurnPass, TurnRequest};
+
+use crate::world::*;
+
+#[test]
+fn the_turn_is_asked_for_and_passed() {
+    let mut pair = Pair::funded([10, 10]);
+    assert_eq!(pair.channel(ALICE).turn(), (0, true));
+    assert_eq!(pair.channel(BOB).turn(), (0, false));
+    pair.pay(BOB, 1);
+    pair.drive();
+    assert_eq!(pair.channel(ALICE).turn(), (1, false));
+    assert_eq!(pair.channel(BOB).turn(), (1, true));
+    pair.pay(ALICE, 1);
+    pair.drive();
+    assert_eq!(pair.channel(ALICE).turn(), (2, true));
+    pair.assert_agreed([10, 10]);
+}
+
+#[test]
+fn under_load_it_passes_with_the_updates() {
+    let mut pair = Pair::funded([1_000, 1_000]);
+    for _ in 0..100 {
+        pair.pay(ALICE, 1);
+        pair.pay(BOB, 1);
+        for side in BOTH {
+            pair.carry_out_all(side);
+            pair.deliver(side);
+        }
+    }
+    pair.drive();
+    pair.assert_agreed([1_000, 1_000]);
+    // Each update carries the turn with it; nobody waits for the other for long.
+    assert!(pair.channel(ALICE).turn().0 > 20);
+}
+
+#[test]
+fn a_lost_pass_is_repeated() {
+    let mut pair = Pair::funded([10, 10]);
+    pair.pay(BOB, 1);
+    pair.carry_out_all(BOB);
+    assert!(pair.deliver(ALICE));
+    pair.carry_out_all(ALICE);
+    assert_eq!(pair.queues[BOB].len(), 1);
+    pair.queues[BOB].clear();
+    pair.wait(3 * SECOND);
+    pair.assert_agreed([11, 9]);
+}
+
+#[test]
+fn a_lost_request_is_repeated() {
+    let mut pair = Pair::funded([10, 10]);
+    pair.pay(BOB, 1);
+    pair.carry_out_all(BOB);
+    pair.queues[ALICE].clear();
+    pair.wait(3 * SECOND);
+    pair.assert_agreed([11, 9]);
+}
+
+#[test]
+fn a_turn_passed_out_of_turn_changes_nothing() {
+    let mut pair = Pair::funded([10, 10]);
+    let channel = pair.channel(ALICE).id();
+    for turn in [0, 1, 2, 100, u64::MAX] {
+        pair.receive(ALICE, Message::TurnPass(TurnPass { channel, turn }));
+        pair.receive(
+            ALICE,
+            Message::TurnRequest(TurnRequest {
+                channel,
+                turn: turn + u64::from(turn == 0),
+            }),
+        );
+    }
+    pair.drive();
+    assert_eq!(pair.channel(ALICE).turn(), (0, true));
+    pair.pay(ALICE, 1);
+    pair.drive();
+    pair.assert_agreed([9, 11]);
+}
+
+#[test]
+fn a_turn_claimed_in_a_sync_does_not_free_what_is_under_way() {
+    let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
+    pair.pay(ALICE, 1);
+    pair.drive();
+    // Bob holds Alice's proposal and says that it is his turn.
+    let mut sync = pair.sync_of(BOB);
+    sync.turn = 1;
+    pair.receive(ALICE, Message::Sync(Box::new(sync.clone())));
+    pair.carry_out_all(ALICE);
+    // An update by him in that turn does not push hers aside.
+    let update = pair.update_by(BOB, version(2), 1, 1, &[payment(1)]);
+    pair.receive(ALICE, Message::Update(Box::new(update)));
+    pair.carry_out_all(ALICE);
+    assert!(pair.newest(ALICE).version() < version(2) || pair.channel(ALICE).pending().is_none());
+    sync.turn = 1 << 40;
+    pair.receive(ALICE, Message::Sync(Box::new(sync)));
+    assert!(matches!(
+        pair.sides[ALICE].misbehaved[..],
+        [.., PeerMisbehaved::TurnTooFar { .. }]
+    ));
+}
