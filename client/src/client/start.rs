@@ -165,9 +165,12 @@ impl Client {
             let channel = shared.restore(id, stored);
             restored.push(channel.map_err(|error| StartError::Channel { id, error })?);
         }
+        // Before a peer can ask for one: it must not be told that it is unknown.
+        for (driver, opening) in &restored {
+            shared.register(driver, opening.proposal);
+        }
         shared.run(cursor, transport);
         for (driver, opening) in restored {
-            shared.register(&driver, opening.proposal);
             // The machine wants to see the adjudicator first.
             driver.touch();
             driver.input(|machine, now| machine.handle_timeout(now));
