@@ -456,11 +456,8 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
     }
 
     fn persist(&mut self) {
-        let snapshot = self.snapshot();
-        self.outputs.push_back(Output::Persist(Record {
-            snapshot,
-            ..Record::default()
-        }));
+        let record = self.record(None);
+        self.outputs.push_back(Output::Persist(record));
     }
 
     fn send(&mut self, message: Message) {

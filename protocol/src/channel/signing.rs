@@ -8,7 +8,9 @@
 //! which has, has not deposited yet and can forget it when time is over.
 
 use super::commitments::both;
-use super::{Channel, Event, Limits, Link, Output, PeerMisbehaved, Phase, RestoreError, Setup};
+use super::{
+    Channel, Event, Limits, Link, Output, PeerMisbehaved, Phase, Record, RestoreError, Setup,
+};
 use crate::signature::{Signer, Verifier};
 use crate::view::Status;
 use crate::wire::{Acceptance, Message, Proposal, Reason, RejectCode, Sync, UpdateAcceptance};
@@ -184,11 +186,15 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
 
     /// Appends an output that is to be stored some time.
     pub(super) fn persist_later(&mut self, forget: Option<Version>) {
-        let snapshot = self.snapshot();
-        self.outputs.push_back(Output::PersistLater(super::Record {
-            snapshot,
+        let record = self.record(forget);
+        self.outputs.push_back(Output::PersistLater(record));
+    }
+
+    pub(super) fn record(&self, forget: Option<Version>) -> Record {
+        Record {
+            snapshot: self.snapshot(),
             payments: None,
             forget,
-        }));
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::encoding::Canonical;
 use crate::payment::Batch;
 use crate::signature::{Signer, Verifier};
 use crate::wire::{Acceptance, Update, Witness};
-use crate::{SignedState, UnverifiedSignedState, Version};
+use crate::{SignedState, Timestamp, UnverifiedSignedState, Version};
 
 #[derive(Decode, Encode)]
 #[cbor(map)]
@@ -148,6 +148,8 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             ..Ending::default()
         };
         channel.was_open = snapshot.was_open;
+        // So that a driver that knows nothing yet has something to begin with.
+        channel.emit_call(Timestamp::default(), false);
         Ok(channel)
     }
 

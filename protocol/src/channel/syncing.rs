@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 
 use super::commitments::Proposed;
-use super::{Channel, Event, Link, PeerMisbehaved, Phase};
+use super::{Channel, Event, Link, Output, PeerMisbehaved, Phase};
 use crate::signature::{Signer, Verifier};
 use crate::wire::{Message, Reason, RejectCode, Sync, Witness};
 use crate::{SignedState, Timestamp, UnverifiedSignedState, Version};
@@ -182,7 +182,13 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             .as_ref()
             .filter(|resolved| !resolved.is_agreed && !resolved.update.payments.is_empty());
         let forget = payments_lost.map(|resolved| resolved.update.version);
-        self.persist_later(forget);
+        let record = self.record(forget);
+        self.outputs.push_back(if is_forgotten {
+            // Where it goes on from must not be forgotten again.
+            Output::Persist(record)
+        } else {
+            Output::PersistLater(record)
+        });
         if let Some(resolved) = resolved {
             let reason = Reason::new(RejectCode::WrongBase, "another state took its place");
             let refused = (!resolved.is_agreed).then_some(&reason);
@@ -215,7 +221,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         if self.commitments.proves_rollback::<V>(params, ours, shown) {
             let knew = self.current().version();
             self.leap(knew, shown.state.version());
-            self.persist_later(None);
+            self.persist();
         }
     }
 

@@ -2,9 +2,10 @@
 
 mod closing;
 mod disputes;
-
+mod history;
 mod opening;
 mod paying;
-
+mod restarts;
+mod rollback;
 mod turns;
 mod world;

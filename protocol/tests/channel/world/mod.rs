@@ -498,6 +498,12 @@ impl<S: Signer + Clone, V: Verifier> Pair<S, V> {
         self.restart_from(side, None);
     }
 
+    /// A copy of what a side has stored by now.
+    pub fn copy_of(&mut self, side: usize) -> Store {
+        self.sides[side].store.flush();
+        self.sides[side].store.clone()
+    }
+
     /// A side is restored from an old copy of its store.
     pub fn roll_back(&mut self, side: usize, copy: Store) {
         self.cut();
