@@ -18,6 +18,7 @@ mod dispatch;
 mod history;
 mod opening;
 mod start;
+mod suspension;
 
 use std::collections::HashMap;
 use std::fmt;

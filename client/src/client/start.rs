@@ -13,6 +13,7 @@ use perun_protocol::{ChannelId, PublicKey, Timestamp};
 use tokio::sync::broadcast;
 
 use super::dispatch::Inbound;
+use super::suspension::notice_suspensions;
 use super::{Client, Config, Drivers, EVENTS_KEPT, Openings, Shared, lock};
 use crate::CallError;
 use crate::chain::{Chain, Cursor, FollowError, Seen};
@@ -253,6 +254,8 @@ impl Shared {
         let shared = Arc::clone(self);
         let timers = tokio::spawn(async move { shared.timers.run(shared.chain.clock()).await });
         let shared = Arc::clone(self);
+        let noticing = tokio::spawn(async move { notice_suspensions(&shared).await });
+        let shared = Arc::clone(self);
         let follower = self.chain.follower(cursor);
         let interval = self.config.poll_interval;
         let following = tokio::spawn(async move {
@@ -260,7 +263,7 @@ impl Shared {
                 .follow(interval, |seen| shared.handle_seen(seen))
                 .await;
         });
-        lock(&self.tasks).extend([timers, following]);
+        lock(&self.tasks).extend([timers, noticing, following]);
     }
 
     /// What the event log tells: who was touched is looked at, everybody else is as it was.

@@ -142,6 +142,18 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         }
     }
 
+    /// Time has passed that nobody counted, as when the machine was suspended: what was seen may be
+    /// older than it looks, so it counts for nothing until the channel was looked at again.
+    pub fn handle_lost_time(&mut self) {
+        if let Some(View {
+            at,
+            status: Status::Open { .. },
+        }) = &mut self.view
+        {
+            *at = Timestamp::default();
+        }
+    }
+
     /// Gives up the own payments that wait and are not proposed yet.
     pub fn cancel_queued(&mut self) {
         self.clear_queue(Reason::new(RejectCode::Declined, "cancelled by the owner"));
