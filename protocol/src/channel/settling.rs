@@ -79,7 +79,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
 
     /// What was seen of the channel. A view that tells less than the last changes nothing.
     pub fn handle_view(&mut self, now: Timestamp, view: View) {
-        let is_outdated = self.view.as_ref().is_some_and(|last| tells_less(&view, last));
+        let is_outdated = self
+            .view
+            .as_ref()
+            .is_some_and(|last| tells_less(&view, last));
         if is_outdated || matches!(self.phase, Phase::Closed | Phase::Signing { .. }) {
             return;
         }

@@ -8,7 +8,9 @@
 //! which has, has not deposited yet and can forget it when time is over.
 
 use super::commitments::both;
-use super::{Channel, Event, Limits, Link, Output, PeerMisbehaved, Phase, Record, RestoreError, Setup};
+use super::{
+    Channel, Event, Limits, Link, Output, PeerMisbehaved, Phase, Record, RestoreError, Setup,
+};
 use crate::signature::{Signer, Verifier};
 use crate::view::Status;
 use crate::wire::{Acceptance, Message, Proposal, Reason, RejectCode, Sync, UpdateAcceptance};

@@ -51,7 +51,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             witness: commitments.refused().map(Proposed::to_witness),
             signed_through: commitments.highest_signed(),
             wants_answer,
-            offered: self.offered.as_ref().map(|theirs| theirs.proposed.to_witness()),
+            offered: self
+                .offered
+                .as_ref()
+                .map(|theirs| theirs.proposed.to_witness()),
         };
         self.send(Message::Sync(Box::new(sync)));
     }
@@ -115,7 +118,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             known != Some(theirs.proposed.signature)
         });
         if is_forgotten {
-            self.refuse_offered(&Reason::new(RejectCode::WrongBase, "forgotten by its signer"));
+            self.refuse_offered(&Reason::new(
+                RejectCode::WrongBase,
+                "forgotten by its signer",
+            ));
         }
         let was_syncing = matches!(self.link, Link::Syncing { .. });
         self.link = Link::Up { max_batch };

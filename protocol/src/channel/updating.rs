@@ -96,7 +96,8 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             signature: Signature::from_bytes([0; 64]),
         };
         let next = self.successor(self.current().state(), self.part(), &update);
-        let next = next.expect("what is queued is checked against the balance, then and when that changes");
+        let next = next
+            .expect("what is queued is checked against the balance, then and when that changes");
         self.commitments.propose(&self.signer, next, update);
         let update = self
             .commitments

@@ -98,11 +98,11 @@ fn a_refusal_leads_to_a_dispute() {
     pair.drive();
     let events = pair.take_events(ALICE);
     let reason = Some(reason);
-    assert!(events.contains(&Event::CloseRefused { reason }), "{events:?}");
-    assert_eq!(
-        pair.adjudicator.registered(),
-        Some(Rank::State(version(0)))
+    assert!(
+        events.contains(&Event::CloseRefused { reason }),
+        "{events:?}"
     );
+    assert_eq!(pair.adjudicator.registered(), Some(Rank::State(version(0))));
     pair.wait(2 * HOUR);
     pair.assert_paid_out([10, 10]);
 }
@@ -114,17 +114,16 @@ fn no_answer_leads_to_a_dispute() {
     pair.pay(ALICE, 3);
     pair.drive();
     let now = pair.now;
-    pair.channel_mut(BOB).accept_update(now, version(1)).unwrap();
+    pair.channel_mut(BOB)
+        .accept_update(now, version(1))
+        .unwrap();
     pair.drive();
     pair.cut();
     pair.close(ALICE);
     pair.wait(29 * SECOND);
     assert_eq!(pair.adjudicator.registered(), None);
     pair.wait(SECOND);
-    assert_eq!(
-        pair.adjudicator.registered(),
-        Some(Rank::State(version(1)))
-    );
+    assert_eq!(pair.adjudicator.registered(), Some(Rank::State(version(1))));
     pair.wait(2 * HOUR);
     pair.assert_paid_out([7, 13]);
 }

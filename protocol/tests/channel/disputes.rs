@@ -29,10 +29,7 @@ fn an_old_state_is_refuted_by_either_side() {
         let now = pair.now;
         pair.adjudicator.dispute(now, &old);
         pair.drive();
-        assert_eq!(
-            pair.adjudicator.registered(),
-            Some(Rank::State(version(3)))
-        );
+        assert_eq!(pair.adjudicator.registered(), Some(Rank::State(version(3))));
         let events = pair.take_events(watcher);
         let timeout = now.saturating_add_nanos(HOUR);
         for registered in [1, 3].map(|number| Rank::State(version(number))) {
@@ -91,7 +88,10 @@ fn the_peer_completes_a_proposal_under_way_and_registers_it() {
     pair.adjudicator.dispute(now, &signed);
     pair.drive();
     let events = pair.take_events(ALICE);
-    assert!(events.contains(&Event::Settled { through: 1 }), "{events:?}");
+    assert!(
+        events.contains(&Event::Settled { through: 1 }),
+        "{events:?}"
+    );
     assert_eq!(pair.newest(ALICE), &signed);
     pair.wait(2 * HOUR);
     assert!(pair.channel(ALICE).is_closed());
@@ -107,9 +107,14 @@ fn a_proposal_under_way_is_refused_when_a_dispute_ends_without_it() {
     pair.assert_paid_out([10, 10]);
     let events = pair.take_events(ALICE);
     assert!(
-        events
-            .iter()
-            .any(|event| matches!(event, Event::Refused { from: 1, through: 1, .. })),
+        events.iter().any(|event| matches!(
+            event,
+            Event::Refused {
+                from: 1,
+                through: 1,
+                ..
+            }
+        )),
         "{events:?}"
     );
 }
@@ -125,10 +130,7 @@ fn a_proposal_under_way_refutes_when_it_is_accepted_after_all() {
     let acceptance = pair.acceptance_by(BOB, &proposed);
     pair.receive(ALICE, Message::UpdateAcceptance(acceptance));
     pair.drive();
-    assert_eq!(
-        pair.adjudicator.registered(),
-        Some(Rank::State(version(1)))
-    );
+    assert_eq!(pair.adjudicator.registered(), Some(Rank::State(version(1))));
 }
 
 #[test]
@@ -249,7 +251,8 @@ fn an_old_view_never_takes_the_place_of_what_is_known() {
     };
     pair.channel_mut(ALICE).handle_view(now, registered);
     let at = pair.now.saturating_add_nanos(SECOND);
-    pair.channel_mut(ALICE).handle_view(now, View { at, ..open });
+    pair.channel_mut(ALICE)
+        .handle_view(now, View { at, ..open });
     assert!(matches!(
         pair.channel(ALICE).view().unwrap().status,
         Status::Registered { .. }

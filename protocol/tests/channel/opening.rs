@@ -223,7 +223,10 @@ fn nobody_deposits() {
     pair.connect();
     pair.wait(12 * MINUTE);
     for side in BOTH {
-        assert!(!pair.channel(side).is_closed(), "one may still be under way");
+        assert!(
+            !pair.channel(side).is_closed(),
+            "one may still be under way"
+        );
     }
     pair.wait(10 * MINUTE);
     for side in BOTH {

@@ -160,7 +160,10 @@ fn what_cannot_be_paid_is_refused_at_once() {
     pair.pay(ALICE, 6);
     pair.pay(ALICE, 3);
     assert_eq!(pair.try_pay(ALICE, 2), short(1, 2));
-    assert_eq!(pair.channel(ALICE).available(AssetIdx::new(0)), Some(amount(1)));
+    assert_eq!(
+        pair.channel(ALICE).available(AssetIdx::new(0)),
+        Some(amount(1))
+    );
     pair.drive();
     pair.assert_agreed([1, 19]);
 }

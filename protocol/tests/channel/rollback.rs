@@ -106,7 +106,11 @@ fn a_proposal_that_waits_for_an_answer_was_forgotten() {
     pair.drive();
     assert_eq!(rolled_back(&pair.take_events(ALICE)), [(0, 1)]);
     let now = pair.now;
-    assert!(pair.channel_mut(BOB).accept_update(now, version(1)).is_err());
+    assert!(
+        pair.channel_mut(BOB)
+            .accept_update(now, version(1))
+            .is_err()
+    );
     pair.pay(ALICE, 1);
     pair.drive();
     let offered = pair.channel(ALICE).pending().unwrap().version();
@@ -255,7 +259,11 @@ fn an_offer_is_refused_when_a_rollback_shows_before_the_owner_agrees() {
     sync.pending = None;
     pair.receive(ALICE, Message::Sync(Box::new(sync)));
     pair.drive();
-    assert!(pair.channel_mut(ALICE).accept_update(now, version(1)).is_err());
+    assert!(
+        pair.channel_mut(ALICE)
+            .accept_update(now, version(1))
+            .is_err()
+    );
     pair.drive();
     assert_eq!(rolled_back(&pair.take_events(ALICE)), [(0, 9)]);
 }

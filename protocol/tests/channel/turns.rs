@@ -67,7 +67,13 @@ fn a_turn_passed_out_of_turn_changes_nothing() {
     let channel = pair.channel(ALICE).id();
     for turn in [0, 1, 2, 100, u64::MAX] {
         pair.receive(ALICE, Message::TurnPass(TurnPass { channel, turn }));
-        pair.receive(ALICE, Message::TurnRequest(TurnRequest { channel, turn: turn + u64::from(turn == 0) }));
+        pair.receive(
+            ALICE,
+            Message::TurnRequest(TurnRequest {
+                channel,
+                turn: turn + u64::from(turn == 0),
+            }),
+        );
     }
     pair.drive();
     assert_eq!(pair.channel(ALICE).turn(), (0, true));

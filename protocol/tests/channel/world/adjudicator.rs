@@ -4,8 +4,7 @@ use perun_protocol::channel::AdjudicatorCall;
 use perun_protocol::dispute::{Claim, DisputeError, Rank, Registration, outcome, register};
 use perun_protocol::view::{Status, View};
 use perun_protocol::{
-    Amount, AssetId, AssetIdx, Balances, ChallengeDuration, Params, PartIdx, SignedState,
-    Timestamp,
+    Amount, AssetId, AssetIdx, Balances, ChallengeDuration, Params, PartIdx, SignedState, Timestamp,
 };
 
 use super::{part, receiver};
@@ -116,7 +115,9 @@ impl Adjudicator {
     pub fn dispute(&mut self, now: Timestamp, signed: &SignedState) {
         let claim = Claim::State(signed.clone());
         let standing = self.registered.as_ref();
-        let held = standing.map_or(&self.holdings, |standing| &standing.held).clone();
+        let held = standing
+            .map_or(&self.holdings, |standing| &standing.held)
+            .clone();
         let standing = standing.map(|standing| &standing.registration);
         match register(standing, &claim, &held, self.duration, now) {
             Ok(registration) => {

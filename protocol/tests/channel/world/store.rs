@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use perun_protocol::Version;
 use perun_protocol::channel::{Channel, Limits, Record, Setup, decode_payments, pending_version};
 use perun_protocol::payment::Entry;
 use perun_protocol::signature::{Signer, Verifier};
-use perun_protocol::Version;
 
 /// The last durable record of a channel, its payments, and what is to be stored some time.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
