@@ -1,7 +1,8 @@
 //! The payment app: what is stored proves every payment, and nothing else passes for it.
 
 use perun_protocol::payment::{Entry, History, HistoryError, PAYMENT_APP, Payment, Tally};
-use perun_protocol::{AssetIdx, Balances};
+use perun_protocol::signature::Verifier;
+use perun_protocol::{AssetIdx, Balances, Signer};
 
 use crate::world::*;
 
@@ -26,14 +27,17 @@ fn pair() -> Pair {
     pair
 }
 
-fn history(pair: &Pair, side: usize) -> History {
+fn history<S: Signer + Clone, V: Verifier>(pair: &World<S, V>, side: usize) -> History {
     let channel = pair.channel(side);
     let opening = channel.setup().initial.allocation().balances.clone();
     let entries = pair.sides[side].store.entries(pair.newest(side).version());
     History { opening, entries }
 }
 
-fn verify(pair: &Pair, history: &History) -> Result<(), HistoryError> {
+fn verify<S: Signer + Clone, V: Verifier>(
+    pair: &World<S, V>,
+    history: &History,
+) -> Result<(), HistoryError> {
     history.verify(pair.channel(ALICE).params(), pair.newest(ALICE))
 }
 
@@ -79,7 +83,7 @@ fn refused_payments_are_forgotten() {
 fn crashes_leave_no_gap() {
     for who in BOTH {
         for steps in 0..60 {
-            let mut pair = Pair::opened(&Plan::of([100, 100]).with_app(PAYMENT_APP));
+            let mut pair = Quick::opened(&Plan::of([100, 100]).with_app(PAYMENT_APP));
             for units in 1..4 {
                 pair.pay(ALICE, units);
                 pair.pay(BOB, units);

@@ -6,7 +6,7 @@ use perun_protocol::channel::Event;
 use crate::world::*;
 
 /// One step of whichever side can do something, outputs one by one; `false` if nobody can.
-fn step(pair: &mut Pair, turn: usize) -> bool {
+fn step(pair: &mut Quick, turn: usize) -> bool {
     for side in [turn % 2, 1 - turn % 2] {
         if pair.carry_out(side) || pair.call(side) || pair.deliver(side) {
             return true;
@@ -16,7 +16,7 @@ fn step(pair: &mut Pair, turn: usize) -> bool {
 }
 
 /// Everybody has the same newest state, nothing is under way, and payments still work.
-fn goes_on(pair: &mut Pair) {
+fn goes_on(pair: &mut Quick) {
     pair.connect();
     pair.drive();
     pair.wait(5 * SECOND);
@@ -34,7 +34,7 @@ fn a_crash_between_any_two_steps_of_crossing_payments() {
         for is_later_lost in [true, false] {
             for first in BOTH {
                 for steps in 0.. {
-                    let mut pair = Pair::funded([10, 10]);
+                    let mut pair = Quick::funded([10, 10]);
                     for side in BOTH {
                         pair.sides[side].store.flush();
                     }
@@ -68,7 +68,7 @@ fn a_crash_between_any_two_steps_of_crossing_payments() {
 fn the_link_breaks_between_any_two_steps_of_crossing_payments() {
     for first in BOTH {
         for steps in 0.. {
-            let mut pair = Pair::funded([10, 10]);
+            let mut pair = Quick::funded([10, 10]);
             pair.pay(ALICE, 2);
             pair.pay(BOB, 3);
             pair.pay(ALICE, 1);
@@ -97,7 +97,7 @@ fn the_link_breaks_between_any_two_steps_of_crossing_payments() {
 fn both_crash_between_any_two_steps() {
     for is_later_lost in [true, false] {
         for steps in 0.. {
-            let mut pair = Pair::funded([10, 10]);
+            let mut pair = Quick::funded([10, 10]);
             pair.pay(ALICE, 2);
             pair.pay(BOB, 3);
             let is_over = (0..steps).any(|turn| !step(&mut pair, turn / 2));
@@ -120,7 +120,7 @@ fn a_crash_between_any_two_steps_of_closing() {
     for who in BOTH {
         for closer in BOTH {
             for steps in 0.. {
-                let mut pair = Pair::funded([10, 10]);
+                let mut pair = Quick::funded([10, 10]);
                 pair.pay(ALICE, 2);
                 pair.drive();
                 pair.close(closer);
@@ -149,7 +149,7 @@ fn a_crash_between_any_two_steps_of_a_refusal() {
     for who in BOTH {
         for is_later_lost in [true, false] {
             for steps in 0.. {
-                let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
+                let mut pair = Quick::opened(&Plan::of([10, 10]).asking(BOB));
                 for side in BOTH {
                     pair.sides[side].store.flush();
                 }

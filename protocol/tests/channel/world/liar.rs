@@ -7,7 +7,7 @@ use perun_protocol::{
     Allocation, Amount, Balances, SignedState, State, UnverifiedSignedState, Version,
 };
 
-use super::{BOTH, Pair, batch, part};
+use super::{BOTH, World, batch, part};
 
 /// The state that `payer` makes of `base` by these payments.
 pub fn successor(
@@ -41,7 +41,7 @@ pub fn successor(
     State::from_parts(base.channel(), version, allocation, funding, data, is_final).unwrap()
 }
 
-impl<S: Signer + Clone, V: Verifier> Pair<S, V> {
+impl<S: Signer + Clone, V: Verifier> World<S, V> {
     fn has_app(&self) -> bool {
         self.channel(0).params().app() == PAYMENT_APP
     }

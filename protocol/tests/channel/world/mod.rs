@@ -31,6 +31,7 @@ use perun_protocol::{
 };
 
 pub use self::adjudicator::Adjudicator;
+pub use self::signing::{Stamp, Stamps};
 pub use self::store::Store;
 
 pub const ALICE: usize = 0;
@@ -204,7 +205,7 @@ pub struct Side<S, V> {
 
 /// The world of one channel.
 #[derive(Debug)]
-pub struct Pair<S = SecretKey, V = K256> {
+pub struct World<S, V> {
     pub now: Timestamp,
     pub sides: [Side<S, V>; 2],
     /// What was sent to each side and has not arrived.
@@ -212,6 +213,9 @@ pub struct Pair<S = SecretKey, V = K256> {
     pub is_linked: bool,
     pub adjudicator: Adjudicator,
 }
+
+/// A world with real keys.
+pub type Pair = World<SecretKey, K256>;
 
 impl Pair {
     /// Both have agreed on what the channel is to be, nobody has signed, and there is no link.
@@ -221,14 +225,7 @@ impl Pair {
 
     /// The link is there and whatever can happen has.
     pub fn opened(plan: &Plan) -> Self {
-        let mut pair = Self::agreed(plan);
-        pair.connect();
-        pair.drive();
-        for side in BOTH {
-            assert!(pair.channel(side).is_open());
-            assert!(pair.channel(side).is_synced());
-        }
-        pair
+        Self::agreed(plan).open()
     }
 
     /// A channel of one asset, funded and open.
@@ -237,7 +234,20 @@ impl Pair {
     }
 }
 
-impl<S: Signer + Clone, V: Verifier> Pair<S, V> {
+/// A world without cryptography, for what is played hundreds of times.
+pub type Quick = World<Stamp, Stamps>;
+
+impl Quick {
+    pub fn opened(plan: &Plan) -> Self {
+        Self::agreed_with(plan, BOTH.map(Stamp::of)).open()
+    }
+
+    pub fn funded(funding: [u128; 2]) -> Self {
+        Self::opened(&Plan::of(funding))
+    }
+}
+
+impl<S: Signer + Clone, V: Verifier> World<S, V> {
     pub fn agreed_with(plan: &Plan, keys: [S; 2]) -> Self {
         let ([alice, bob], acceptance) = plan.setups(&keys);
         let adjudicator = Adjudicator::new(&alice.params);
@@ -273,6 +283,16 @@ impl<S: Signer + Clone, V: Verifier> Pair<S, V> {
             is_linked: false,
             adjudicator,
         }
+    }
+
+    fn open(mut self) -> Self {
+        self.connect();
+        self.drive();
+        for side in BOTH {
+            assert!(self.channel(side).is_open());
+            assert!(self.channel(side).is_synced());
+        }
+        self
     }
 
     pub fn channel(&self, side: usize) -> &Channel<S, V> {

@@ -1,0 +1,87 @@
+//! One side of the explored world, and what it must never have done.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+
+use perun_protocol::channel::{Channel, Event, Output};
+use perun_protocol::wire::Message;
+use perun_protocol::{Signature, Version};
+
+use crate::world::{Stamp, Stamps, Store};
+
+/// A machine, its store, and what was heard of it.
+#[derive(Clone)]
+pub struct Machine {
+    pub channel: Channel<Stamp, Stamps>,
+    pub store: Rc<Store>,
+    /// The old copy that it may be restored from.
+    pub copy: Option<Rc<Store>>,
+    /// Its signatures that have arrived at the peer.
+    pub held: Rc<BTreeMap<Version, Signature>>,
+    /// What its owner is asked about.
+    pub asked: Option<Version>,
+    /// Up to which number its own payments have an outcome.
+    pub resolved: u64,
+    /// How many it has made since its start.
+    pub made: u64,
+}
+
+impl Machine {
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.channel.hash(&mut hasher);
+        (&self.store, &self.copy, &self.held).hash(&mut hasher);
+        (self.asked, self.resolved, self.made).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Carries out one output; a message is returned.
+    pub fn carry_out(&mut self, output: Output) -> Option<Message> {
+        match output {
+            Output::Persist(record) => Rc::make_mut(&mut self.store).persist(record),
+            Output::PersistLater(record) => Rc::make_mut(&mut self.store).persist_later(record),
+            Output::Send(message) => return Some(message),
+            Output::Call(_) => {}
+            Output::Notify(event) => match event {
+                Event::Offered { version, .. } => self.asked = Some(version),
+                Event::Settled { through } | Event::Refused { through, .. } => {
+                    self.resolved = self.resolved.max(through);
+                }
+                _ => {}
+            },
+        }
+        None
+    }
+
+    /// A message of this side has arrived: whatever it signs is held against it from now on.
+    pub fn hold(&mut self, index: usize, message: &Message) -> Result<(), String> {
+        let mut signed = vec![];
+        match message {
+            Message::Update(update) => signed.push((update.version, update.signature)),
+            Message::UpdateAcceptance(acceptance) => {
+                signed.push((acceptance.version, acceptance.signature));
+            }
+            Message::Sync(sync) => {
+                signed.push((sync.newest.state.version(), sync.newest.signatures[index]));
+                if let Some(update) = &sync.pending {
+                    signed.push((update.version, update.signature));
+                }
+            }
+            _ => {}
+        }
+        for (version, signature) in signed {
+            match self.held.get(&version) {
+                None => {
+                    Rc::make_mut(&mut self.held).insert(version, signature);
+                }
+                Some(before) if *before == signature => {}
+                Some(_) => {
+                    let number = version.number();
+                    return Err(format!("side {index} signed version {number} twice"));
+                }
+            }
+        }
+        Ok(())
+    }
+}

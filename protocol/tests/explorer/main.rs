@@ -1,0 +1,117 @@
+//! Every order in which two machines can act, lose and crash, within a bounded number of each.
+//!
+//! The machines, their stores and their messages are the real ones; only signatures are cheap. A
+//! state of this world is everything that decides what can happen next. From each state every
+//! possible action is tried, and every state is entered once. What is checked is said in [`check`].
+
+#[path = "../channel/world/mod.rs"]
+mod world;
+
+mod graph;
+mod machine;
+
+use std::time::Instant;
+
+use crate::graph::{Budget, Exploration};
+use crate::world::{ALICE, BOB, Plan};
+
+/// Explores everything and says how much that was.
+fn explore(name: &str, plan: &Plan, budget: Budget) -> usize {
+    let start = Instant::now();
+    let (states, moves) = Exploration::new(plan, budget).run();
+    let took = start.elapsed().as_millis();
+    println!("{name}: {states} states, {moves} moves, {took} ms");
+    states
+}
+
+fn plan() -> Plan {
+    Plan::of([20, 20])
+}
+
+#[test]
+fn crossing_payments_over_a_link_that_breaks() {
+    let budget = Budget {
+        payments: [3, 2],
+        cuts: 2,
+        repeats: 1,
+        ..Budget::default()
+    };
+    assert!(explore("payments, cuts", &plan(), budget) > 1_000);
+}
+
+#[test]
+fn crossing_payments_and_crashes() {
+    let budget = Budget {
+        payments: [2, 2],
+        cuts: 1,
+        crashes: [1, 1],
+        ..Budget::default()
+    };
+    assert!(explore("payments, crashes", &plan(), budget) > 1_000);
+}
+
+#[test]
+fn crossing_payments_and_old_copies() {
+    for old in [ALICE, BOB] {
+        let mut budget = Budget {
+            payments: [2, 2],
+            cuts: 1,
+            ..Budget::default()
+        };
+        budget.copies[old] = 1;
+        assert!(explore("payments, old copy", &plan(), budget) > 1_000);
+    }
+}
+
+#[test]
+fn closing_while_payments_cross() {
+    let budget = Budget {
+        payments: [1, 1],
+        closings: [1, 1],
+        cuts: 1,
+        crashes: [1, 1],
+        ..Budget::default()
+    };
+    assert!(explore("closing, crashes", &plan(), budget) > 1_000);
+}
+
+#[test]
+fn an_owner_who_decides() {
+    for asks in [ALICE, BOB] {
+        let budget = Budget {
+            payments: [2, 2],
+            refusals: 2,
+            cuts: 1,
+            crashes: [1, 1],
+            ..Budget::default()
+        };
+        assert!(explore("asking, crashes", &plan().asking(asks), budget) > 1_000);
+    }
+}
+
+#[test]
+fn owners_who_decide_and_old_copies() {
+    for old in [ALICE, BOB] {
+        let mut budget = Budget {
+            payments: [2, 1],
+            refusals: 1,
+            cuts: 1,
+            ..Budget::default()
+        };
+        budget.copies[old] = 1;
+        let plan = plan().asking(ALICE).asking(BOB);
+        assert!(explore("asking, old copy", &plan, budget) > 1_000);
+    }
+}
+
+#[test]
+fn time_passes_in_between() {
+    let budget = Budget {
+        payments: [2, 1],
+        ticks: 2,
+        cuts: 1,
+        repeats: 1,
+        ..Budget::default()
+    };
+    assert!(explore("payments, time", &plan(), budget) > 1_000);
+}
