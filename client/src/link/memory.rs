@@ -19,7 +19,7 @@
 //! # use std::time::Duration;
 //! # use perun_client::link::Transport as _;
 //! # use perun_client::link::memory::{Faults, Network};
-//! # use perun_protocol::SecretKey;
+//! # use perun_protocol::{SecretKey, Signer as _};
 //! # fn key(byte: u8) -> perun_protocol::PublicKey {
 //! #     SecretKey::from_bytes(&[byte; 32]).unwrap().public_key()
 //! # }

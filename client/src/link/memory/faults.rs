@@ -166,7 +166,7 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
-    use perun_protocol::SecretKey;
+    use perun_protocol::{SecretKey, Signer as _};
 
     use super::*;
 

@@ -241,7 +241,9 @@ impl MessageReceiver for Receiver {
                 queue.bytes -= length(&frame.message);
                 drop(state);
                 self.message = frame.message;
-                self.wire.traffic[side].count_received(length(&self.message));
+                let traffic = &self.wire.traffic[side];
+                traffic.count_received_bytes(length(&self.message));
+                traffic.count_received_frame();
                 let kind = FrameKind::from_byte(frame.kind);
                 return Poll::Ready(Ok(Some((kind, &self.message))));
             }
