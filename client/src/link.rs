@@ -62,7 +62,8 @@ pub trait Transport: Send + Sync + 'static {
     /// Who we are.
     fn identity(&self) -> PublicKey;
 
-    /// Takes no connections any more.
+    /// Takes no connections any more: [`accept`](Self::accept) ends once it has told of those that
+    /// were made before.
     fn close(&self);
 }
 
@@ -126,9 +127,10 @@ pub enum FrameKind {
 /// What has travelled over a connection so far.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    /// Bytes sent, as they stand on the wire without the headers of TCP and below.
+    /// Bytes sent, as they stand on the wire without the headers of TCP and below. What is queued
+    /// counts.
     pub sent_bytes: AtomicU64,
-    /// Bytes received.
+    /// Bytes received, also of a frame that is not there whole.
     pub received_bytes: AtomicU64,
     /// Frames sent.
     pub sent_frames: AtomicU64,
@@ -226,9 +228,12 @@ impl Traffic {
         self.sent_frames.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_received(&self, bytes: usize) {
+    pub(crate) fn count_received_bytes(&self, bytes: usize) {
         self.received_bytes
             .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_received_frame(&self) {
         self.received_frames.fetch_add(1, Ordering::Relaxed);
     }
 }

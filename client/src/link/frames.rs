@@ -16,12 +16,23 @@ const TAG: usize = 16;
 const CHUNK: usize = 65_535;
 /// So much is read at once, at least.
 const READ: usize = 16 * 1024;
+/// Buffers that have grown longer for a long message are given back after it.
+const KEPT: usize = 4 * READ;
 
 /// Bytes of the longest frame that carries messages up to `max_message`, without its length.
 fn longest_frame(max_message: usize) -> usize {
     let plain = max_message.saturating_add(1);
     let chunks = plain.div_ceil(CHUNK - TAG);
     plain.saturating_add(chunks.saturating_mul(TAG))
+}
+
+/// Empties a buffer, and does not keep a long one for the next.
+pub(super) fn empty(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT {
+        *buffer = Vec::new();
+    } else {
+        buffer.clear();
+    }
 }
 
 /// Seals frames.
@@ -54,7 +65,6 @@ impl Sealer {
                 limit: self.max_message,
             });
         }
-        self.plain.clear();
         self.plain.push(kind.byte());
         self.plain.extend_from_slice(message);
         let begin = out.len();
@@ -66,6 +76,7 @@ impl Sealer {
             sealed.expect("a chunk fits a Noise message, and its place");
             self.nonce += 1;
         }
+        empty(&mut self.plain);
         let length = (out.len() - begin - 4) as u32;
         out[begin..begin + 4].copy_from_slice(&length.to_be_bytes());
         Ok(())
@@ -99,6 +110,10 @@ impl Opener {
     pub(super) fn space(&mut self) -> &mut [u8] {
         if self.begin == self.end {
             (self.begin, self.end) = (0, 0);
+            if self.buffer.len() > KEPT {
+                self.buffer = Vec::new();
+            }
+            empty(&mut self.plain);
         }
         if self.buffer.len() - self.end < READ {
             self.buffer.copy_within(self.begin..self.end, 0);

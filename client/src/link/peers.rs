@@ -16,6 +16,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,8 +33,10 @@ use super::{
 
 /// Two connections in opposite directions that begin within this time were dialled at once.
 const AT_ONCE: Duration = Duration::from_secs(5);
-/// The longest reason that a goodbye carries.
+/// The longest reason that a goodbye carries, in bytes.
 const MAX_REASON: usize = 256;
+/// Why everybody is told goodbye at the end.
+const STOPPING: &str = "the client stops";
 
 /// What becomes of what peers say.
 pub trait Handler: Send + Sync + 'static {
@@ -65,7 +68,7 @@ pub struct PeersConfig {
     pub longest_pause: Duration,
     /// A connection that lived so long was a good one: the next pause is the first again.
     pub good_after: Duration,
-    /// How often a silent peer is asked whether it is there.
+    /// So often a peer that is silent, or that was told nothing, is asked whether it is there.
     pub ping_every: Duration,
     /// So long a silence ends the connection.
     pub dead_after: Duration,
@@ -96,16 +99,21 @@ struct Inner {
     transport: Arc<dyn Transport>,
     handler: Arc<dyn Handler>,
     config: PeersConfig,
+    /// Locked before the state of a peer, and never while that is.
     peers: Mutex<HashMap<PublicKey, Arc<Peer>>>,
+    /// Read with `peers` locked, so that nothing begins behind the back of a shutdown.
     is_stopping: AtomicBool,
+    /// A connection has ended.
+    ended: Notify,
 }
 
 /// One peer.
 struct Peer {
     identity: PublicKey,
     state: Mutex<State>,
-    /// Held while the handler is told something, with the number of the connection that may.
-    telling: Mutex<u64>,
+    /// Locked while the handler is told something, and never while another lock of the links is: the
+    /// handler may use them.
+    told: Mutex<Told>,
     /// The link has broken, or the address has changed.
     changed: Notify,
 }
@@ -118,6 +126,17 @@ struct State {
     link: Option<Link>,
     /// Connections so far.
     count: u64,
+    /// Connections whose task has not ended.
+    running: usize,
+}
+
+/// What the handler has been told of a peer.
+#[derive(Default)]
+struct Told {
+    /// The newest connection that it was told of. It hears nothing more of older ones.
+    newest: u64,
+    /// Whether that one has not ended yet.
+    is_connected: bool,
 }
 
 struct Link {
@@ -147,6 +166,7 @@ impl Peers {
             config,
             peers: Mutex::default(),
             is_stopping: AtomicBool::new(false),
+            ended: Notify::new(),
         });
         let accepting = tokio::spawn(accept(Arc::clone(&inner)));
         Self { inner, accepting }
@@ -154,8 +174,13 @@ impl Peers {
 
     /// Keeps a link to a peer at this address from now on.
     pub fn want(&self, identity: PublicKey, address: &str) {
-        let peer = self.inner.peer(identity);
+        let mut peers = lock(&self.inner.peers);
+        if self.inner.is_stopping() {
+            return;
+        }
+        let peer = peer(&mut peers, identity);
         let mut state = peer.state();
+        drop(peers);
         state.address = Some(address.to_owned());
         if state.dialling.is_none() {
             let dialling = tokio::spawn(dial(Arc::clone(&self.inner), Arc::clone(&peer)));
@@ -173,6 +198,8 @@ impl Peers {
             if let Some(dialling) = state.dialling.take() {
                 dialling.abort();
             }
+            drop(state);
+            self.inner.forget_if_gone(identity);
         }
     }
 
@@ -220,13 +247,14 @@ impl Peers {
         state.link.as_ref().map(|link| read(link.sender.traffic()))
     }
 
-    /// Says goodbye to everybody and takes no connections any more.
+    /// Says goodbye to everybody and takes no connections any more. When it returns, the handler has
+    /// heard the last.
     pub async fn shutdown(&self) {
+        // What is accepted from now on is turned away, until the transport has no more.
         self.inner.is_stopping.store(true, Ordering::Relaxed);
-        self.accepting.abort();
         self.inner.transport.close();
         let peers: Vec<_> = lock(&self.inner.peers).drain().collect();
-        for (_, peer) in peers {
+        for (_, peer) in &peers {
             let (dialling, link) = {
                 let mut state = peer.state();
                 (state.dialling.take(), state.link.take())
@@ -235,8 +263,18 @@ impl Peers {
                 dialling.abort();
             }
             if let Some(link) = link {
-                say_goodbye(&*link.sender, "the client stops");
+                say_goodbye(&*link.sender, STOPPING);
                 link.task.abort();
+            }
+        }
+        for (_, peer) in &peers {
+            loop {
+                let mut ended = pin!(self.inner.ended.notified());
+                ended.as_mut().enable();
+                if peer.state().running == 0 {
+                    break;
+                }
+                ended.await;
             }
         }
     }
@@ -244,6 +282,7 @@ impl Peers {
 
 impl Drop for Peers {
     fn drop(&mut self) {
+        self.inner.is_stopping.store(true, Ordering::Relaxed);
         self.accepting.abort();
         self.inner.transport.close();
         for peer in lock(&self.inner.peers).values() {
@@ -261,22 +300,12 @@ impl Inner {
         lock(&self.peers).get(identity).cloned()
     }
 
-    fn peer(&self, identity: PublicKey) -> Arc<Peer> {
-        let mut peers = lock(&self.peers);
-        let peer = peers.entry(identity).or_insert_with(|| {
-            Arc::new(Peer {
-                identity,
-                state: Mutex::default(),
-                telling: Mutex::new(0),
-                changed: Notify::new(),
-            })
-        });
-        Arc::clone(peer)
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
     }
 
     /// A stranger's place, if there is one.
-    fn has_room(&self, identity: &PublicKey) -> bool {
-        let peers = lock(&self.peers);
+    fn has_room(&self, peers: &HashMap<PublicKey, Arc<Peer>>, identity: &PublicKey) -> bool {
         if peers.contains_key(identity) {
             return true;
         }
@@ -284,12 +313,13 @@ impl Inner {
         strangers.count() < self.config.max_strangers
     }
 
-    /// Forgets a stranger who has gone.
-    fn forget_if_stranger(&self, peer: &Arc<Peer>) {
+    /// Forgets somebody whom nobody wants and who has gone. Only when his last task has ended: the
+    /// next one who is called so knows nothing of what it may still want to tell.
+    fn forget_if_gone(&self, identity: &PublicKey) {
         let mut peers = lock(&self.peers);
-        if let Entry::Occupied(entry) = peers.entry(peer.identity) {
+        if let Entry::Occupied(entry) = peers.entry(*identity) {
             let state = entry.get().state();
-            let is_gone = state.address.is_none() && state.link.is_none();
+            let is_gone = state.address.is_none() && state.running == 0;
             drop(state);
             if is_gone {
                 entry.remove();
@@ -299,29 +329,36 @@ impl Inner {
 
     /// Makes a new connection its peer's link, unless it gives way to one dialled at once by the
     /// other side.
-    fn adopt(self: &Arc<Self>, peer: &Arc<Peer>, connection: Connection, we_dialled: bool) {
+    fn adopt(self: &Arc<Self>, connection: Connection, we_dialled: bool) {
         let Connection {
+            peer: identity,
             hello,
             sender,
             receiver,
-            ..
         } = connection;
-        if self.is_stopping.load(Ordering::Relaxed) {
-            return;
+        let mut peers = lock(&self.peers);
+        if self.is_stopping() {
+            return say_goodbye(&*sender, STOPPING);
         }
+        if !we_dialled && !self.has_room(&peers, &identity) {
+            return say_goodbye(&*sender, "too many connections");
+        }
+        let peer = peer(&mut peers, identity);
         let mut state = peer.state();
+        drop(peers);
         if let Some(link) = &state.link {
             let were_at_once = link.we_dialled != we_dialled && link.since.elapsed() < AT_ONCE;
-            if were_at_once && self.is_ours_to_keep(peer, link.we_dialled) {
+            if were_at_once && self.is_ours_to_keep(&peer, link.we_dialled) {
                 drop(state);
                 return say_goodbye(&*sender, "another connection was dialled at once");
             }
         }
         state.count += 1;
+        state.running += 1;
         let number = state.count;
         let receiving = Receiving {
             inner: Arc::clone(self),
-            peer: Arc::clone(peer),
+            peer: Arc::clone(&peer),
             number,
             sender: Arc::clone(&sender),
         };
@@ -349,20 +386,35 @@ impl Inner {
     }
 }
 
+/// The peer of this name, known or not.
+fn peer(peers: &mut HashMap<PublicKey, Arc<Peer>>, identity: PublicKey) -> Arc<Peer> {
+    let peer = peers.entry(identity).or_insert_with(|| {
+        Arc::new(Peer {
+            identity,
+            state: Mutex::default(),
+            told: Mutex::default(),
+            changed: Notify::new(),
+        })
+    });
+    Arc::clone(peer)
+}
+
 impl Peer {
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Returns when the peer is not to be reached at this address any more.
+    async fn moved_from(&self, address: &str) {
+        while self.state().address.as_deref() == Some(address) {
+            self.changed.notified().await;
+        }
     }
 }
 
 async fn accept(inner: Arc<Inner>) {
     while let Ok(connection) = inner.transport.accept().await {
-        if !inner.has_room(&connection.peer) {
-            say_goodbye(&*connection.sender, "too many connections");
-            continue;
-        }
-        let peer = inner.peer(connection.peer);
-        inner.adopt(&peer, connection, false);
+        inner.adopt(connection, false);
     }
 }
 
@@ -383,17 +435,21 @@ async fn dial(inner: Arc<Inner>, peer: Arc<Peer>) {
             }
             continue;
         };
-        match inner.transport.connect(peer.identity, &address).await {
-            Ok(connection) => {
-                inner.adopt(&peer, connection, true);
+        let attempt = async {
+            match inner.transport.connect(peer.identity, &address).await {
+                Ok(connection) => inner.adopt(connection, true),
+                Err(error) => {
+                    tracing::debug!("{:?} is not reached at {address}: {error}", peer.identity);
+                }
             }
-            Err(error) => {
-                tracing::debug!("{:?} is not reached at {address}: {error}", peer.identity);
-            }
+            // After a connection that breaks at once there is a pause, too.
+            sleep(jittered(pause)).await;
+        };
+        tokio::select! {
+            () = attempt => pause = pause.saturating_mul(2).min(config.longest_pause),
+            // Of the new address nothing bad is known.
+            () = peer.moved_from(&address) => pause = config.first_pause,
         }
-        // After a connection that breaks at once there is a pause, too.
-        sleep(jittered(pause)).await;
-        pause = (pause * 2).min(config.longest_pause);
     }
 }
 
@@ -402,15 +458,16 @@ fn jittered(pause: Duration) -> Duration {
     let mut random = [0; 1];
     // Without randomness everybody may come at once.
     let _ = getrandom::fill(&mut random);
-    pause / 2 + pause * u32::from(random[0]) / 512
+    pause / 2 + pause / 512 * u32::from(random[0])
 }
 
 fn say_goodbye(sender: &dyn MessageSender, reason: &str) {
-    let _ = sender.send(FrameKind::Goodbye, reason.as_bytes());
+    let reason = reason.as_bytes();
+    let _ = sender.send(FrameKind::Goodbye, &reason[..reason.len().min(MAX_REASON)]);
     sender.close();
 }
 
-/// One connection's receiving half.
+/// One connection's receiving half. When it is dropped, the connection is over.
 struct Receiving {
     inner: Arc<Inner>,
     peer: Arc<Peer>,
@@ -420,43 +477,36 @@ struct Receiving {
 
 impl Receiving {
     async fn run(self, receiver: Box<dyn MessageReceiver>, hello: Hello) {
-        // However this ends, even if it is aborted, the handler is told.
-        let ending = Ending { receiving: &self };
         {
-            let mut telling = lock(&self.peer.telling);
-            if *telling > self.number {
+            let mut told = lock(&self.peer.told);
+            if told.newest > self.number {
                 return;
             }
-            let is_replaced = *telling > 0;
-            *telling = self.number;
-            if is_replaced {
+            if told.is_connected {
                 self.inner.handler.disconnected(&self.peer.identity);
             }
+            *told = Told {
+                newest: self.number,
+                is_connected: true,
+            };
             self.inner.handler.connected(&self.peer.identity, &hello);
         }
-        let received = AtomicBool::new(true);
         tokio::select! {
-            ended = self.receive(receiver, &received) => {
+            ended = self.receive(receiver) => {
                 if let Err(error) = ended {
                     tracing::debug!("{:?}: {error}", self.peer.identity);
                 }
             }
-            () = self.watch(&received) => {
+            () = self.watch() => {
                 tracing::debug!("{:?}: no sign of life", self.peer.identity);
             }
         }
-        drop(ending);
     }
 
-    async fn receive(
-        &self,
-        mut receiver: Box<dyn MessageReceiver>,
-        received: &AtomicBool,
-    ) -> Result<(), LinkError> {
+    async fn receive(&self, mut receiver: Box<dyn MessageReceiver>) -> Result<(), LinkError> {
         loop {
             let is_over = poll_fn(|context| {
                 let frame = std::task::ready!(receiver.poll_receive(context));
-                received.store(true, Ordering::Relaxed);
                 std::task::Poll::Ready(self.handle(frame))
             });
             if is_over.await? {
@@ -474,20 +524,18 @@ impl Receiving {
         };
         match kind {
             FrameKind::Message => {
-                let telling = lock(&self.peer.telling);
-                if *telling != self.number {
+                let told = lock(&self.peer.told);
+                if told.newest != self.number {
                     return Ok(true);
                 }
                 let verdict = self.inner.handler.message(&self.peer.identity, contents);
-                drop(telling);
+                drop(told);
                 if let Verdict::Disconnect(reason) = verdict {
                     say_goodbye(&*self.sender, &reason);
                     return Ok(true);
                 }
             }
-            FrameKind::Ping => {
-                let _ = self.sender.send(FrameKind::Pong, &[]);
-            }
+            FrameKind::Ping => return Ok(!self.say(FrameKind::Pong)),
             FrameKind::Goodbye => {
                 let reason = &contents[..contents.len().min(MAX_REASON)];
                 let reason = String::from_utf8_lossy(reason).into_owned();
@@ -498,59 +546,69 @@ impl Receiving {
         Ok(false)
     }
 
-    /// Asks a silent peer whether it is there; returns when it is not.
-    async fn watch(&self, received: &AtomicBool) {
+    /// Watches for signs of life; returns when there are none.
+    async fn watch(&self) {
         let config = self.inner.config;
+        let traffic = self.sender.traffic();
         let mut ticks = interval(config.ping_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        let (mut received, mut sent) = (0, 0);
         let mut heard = Instant::now();
         loop {
             ticks.tick().await;
-            if received.swap(false, Ordering::Relaxed) {
+            // Bytes, not frames: a long one may take its time.
+            let now_received = traffic.received_bytes.load(Ordering::Relaxed);
+            let has_heard = now_received != std::mem::replace(&mut received, now_received);
+            if has_heard {
                 heard = Instant::now();
-                continue;
-            }
-            if heard.elapsed() >= config.dead_after {
+            } else if heard.elapsed() >= config.dead_after {
                 return;
             }
-            let _ = self.sender.send(FrameKind::Ping, &[]);
+            // Whoever only listens says something, too: the other side's question may come late,
+            // behind all that it has to say.
+            let has_spoken = traffic.sent_frames.load(Ordering::Relaxed) != sent;
+            if !(has_heard && has_spoken || self.say(FrameKind::Ping)) {
+                return;
+            }
+            sent = traffic.sent_frames.load(Ordering::Relaxed);
         }
+    }
+
+    /// Sends a frame without contents; whether the peer takes what is sent.
+    fn say(&self, kind: FrameKind) -> bool {
+        !matches!(self.sender.send(kind, &[]), Err(SendError::Full { .. }))
     }
 }
 
-/// Tells that a connection is over, when it is dropped.
-struct Ending<'a> {
-    receiving: &'a Receiving,
-}
-
-impl Drop for Ending<'_> {
+/// However a connection ends, even if its task never ran, those who know of it learn that.
+impl Drop for Receiving {
     fn drop(&mut self) {
-        let Receiving {
+        let Self {
             inner,
             peer,
             number,
             sender,
-        } = self.receiving;
+        } = self;
         sender.close();
         {
             let mut state = peer.state();
-            if state
-                .link
-                .as_ref()
-                .is_some_and(|link| link.number == *number)
+            if let Some(link) = &state.link
+                && link.number == *number
             {
                 state.link = None;
             }
         }
         {
-            let mut telling = lock(&peer.telling);
-            if *telling == *number {
-                *telling = 0;
+            let mut told = lock(&peer.told);
+            if told.newest == *number && std::mem::take(&mut told.is_connected) {
                 inner.handler.disconnected(&peer.identity);
             }
         }
+        peer.state().running -= 1;
         peer.changed.notify_one();
-        inner.forget_if_stranger(peer);
+        inner.forget_if_gone(&peer.identity);
+        inner.ended.notify_waiters();
     }
 }
 

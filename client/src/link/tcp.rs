@@ -1,5 +1,6 @@
 //! The transport over TCP.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,11 +10,11 @@ use std::time::Duration;
 use perun_protocol::PublicKey;
 use snow::StatelessTransportState;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::frames::{Opener, Sealer};
+use super::frames::{Opener, Sealer, empty};
 use super::noise::Credentials;
 use super::{
     BoxFuture, Connection, Frame, FrameKind, LinkError, MessageReceiver, MessageSender, SendError,
@@ -30,7 +31,8 @@ pub struct TcpConfig {
     pub max_queued: usize,
     /// How long connecting and shaking hands may take.
     pub handshake_within: Duration,
-    /// How many handshakes of others may be under way.
+    /// How many handshakes of others may be under way. One more ends the oldest, so that whoever
+    /// begins them and falls silent holds up nobody.
     pub max_handshakes: usize,
 }
 
@@ -75,7 +77,7 @@ impl TcpTransport {
         });
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let (sender, accepted) = mpsc::channel(config.max_handshakes);
+        let (sender, accepted) = mpsc::channel(config.max_handshakes.max(1));
         let listening = tokio::spawn(listen(listener, Arc::clone(&endpoint), sender));
         Ok(Self {
             endpoint,
@@ -129,17 +131,16 @@ impl Drop for TcpTransport {
     }
 }
 
-/// Takes connections; each shakes hands beside the others, and no stranger holds up another.
+/// Takes connections; each shakes hands beside the others, and no stranger holds up another. Those
+/// that are not done end with it.
 async fn listen(
     listener: TcpListener,
     endpoint: Arc<Endpoint>,
     accepted: mpsc::Sender<Connection>,
 ) {
-    let handshakes = Arc::new(Semaphore::new(endpoint.config.max_handshakes));
+    let mut handshakes = JoinSet::new();
+    let mut oldest_first = VecDeque::new();
     loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
-            return;
-        };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -149,8 +150,15 @@ async fn listen(
                 continue;
             }
         };
+        while handshakes.try_join_next().is_some() {}
+        oldest_first.retain(|handshake: &AbortHandle| !handshake.is_finished());
+        if oldest_first.len() >= endpoint.config.max_handshakes
+            && let Some(oldest) = oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
         let (endpoint, accepted) = (Arc::clone(&endpoint), accepted.clone());
-        tokio::spawn(async move {
+        oldest_first.push_back(handshakes.spawn(async move {
             let shaking = endpoint.shake_hands(stream, None);
             match timeout(endpoint.config.handshake_within, shaking).await {
                 Ok(Ok(connection)) => {
@@ -159,8 +167,7 @@ async fn listen(
                 Ok(Err(error)) => tracing::debug!("no handshake with a stranger: {error}"),
                 Err(_) => tracing::debug!("no handshake with a stranger in time"),
             }
-            drop(permit);
-        });
+        }));
     }
 }
 
@@ -220,6 +227,17 @@ struct Outgoing {
     is_closed: bool,
 }
 
+impl Outgoing {
+    /// Gives back the place of what is gone, once it is most of the queue: a peer that is always a
+    /// little late must not make it grow for ever.
+    fn forget_written(&mut self) {
+        if self.written > self.queue.len() / 2 {
+            self.queue.drain(..self.written);
+            self.written = 0;
+        }
+    }
+}
+
 impl MessageSender for Wire {
     fn send(&self, kind: FrameKind, message: &[u8]) -> Result<(), SendError> {
         let mut outgoing = self.outgoing();
@@ -236,7 +254,7 @@ impl MessageSender for Wire {
         sealer.seal(&self.noise, kind, message, queue)?;
         self.traffic.count_sent(queue.len() - before);
         // Whoever comes behind something that waits, waits behind it.
-        if was_empty && !self.write(&mut outgoing) {
+        if was_empty && (!self.write(&mut outgoing) || outgoing.is_closed) {
             self.queued.notify_one();
         }
         Ok(())
@@ -263,7 +281,10 @@ impl Wire {
         while outgoing.written < outgoing.queue.len() {
             match self.stream.try_write(&outgoing.queue[outgoing.written..]) {
                 Ok(count) => outgoing.written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    outgoing.forget_written();
+                    return false;
+                }
                 // The receiving half sees it too, and ends the connection.
                 Err(_) => {
                     outgoing.is_closed = true;
@@ -271,37 +292,28 @@ impl Wire {
                 }
             }
         }
-        outgoing.queue.clear();
+        empty(&mut outgoing.queue);
         outgoing.written = 0;
         true
     }
 }
 
-/// Writes what waits whenever the socket takes more.
+/// Writes what waits whenever the socket takes more, until the connection is closed.
 async fn write_queued(wire: Arc<Wire>) {
+    let mut is_done = true;
     loop {
-        wire.queued.notified().await;
-        loop {
-            let is_done = {
-                let mut outgoing = wire.outgoing();
-                let is_done = wire.write(&mut outgoing);
-                if is_done && outgoing.is_closed {
-                    // Tells the peer that this is the end, and wakes our own receiving half.
-                    let _ = socket2::SockRef::from(&wire.stream).shutdown(std::net::Shutdown::Both);
-                    return;
-                }
-                is_done
-            };
-            if is_done {
-                break;
-            }
-            if wire.outgoing().is_closed {
-                let _ = socket2::SockRef::from(&wire.stream).shutdown(std::net::Shutdown::Both);
+        tokio::select! {
+            () = wire.queued.notified() => {}
+            writable = wire.stream.writable(), if !is_done => if writable.is_err() {
                 return;
-            }
-            if wire.stream.writable().await.is_err() {
-                return;
-            }
+            },
+        }
+        let mut outgoing = wire.outgoing();
+        is_done = wire.write(&mut outgoing);
+        if outgoing.is_closed {
+            // Tells the peer that this is the end, and wakes our own receiving half.
+            let _ = socket2::SockRef::from(&wire.stream).shutdown(std::net::Shutdown::Both);
+            return;
         }
     }
 }
@@ -320,7 +332,7 @@ impl MessageReceiver for Receiver {
         let Self { wire, opener, .. } = self;
         loop {
             if let Some(length) = opener.whole()? {
-                wire.traffic.count_received(length);
+                wire.traffic.count_received_frame();
                 return Poll::Ready(opener.open(&wire.noise, length).map(Some));
             }
             match wire.stream.try_read(opener.space()) {
@@ -328,7 +340,10 @@ impl MessageReceiver for Receiver {
                     return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
                 }
                 Ok(0) => return Poll::Ready(Ok(None)),
-                Ok(count) => opener.advance(count),
+                Ok(count) => {
+                    wire.traffic.count_received_bytes(count);
+                    opener.advance(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     std::task::ready!(wire.stream.poll_read_ready(context))?;
                 }
