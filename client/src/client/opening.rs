@@ -8,27 +8,31 @@
 //! Nothing of it is stored: until version 0 is signed nobody has anything to lose, and a side that
 //! has forgotten a proposal says so.
 
+mod error;
+mod incoming;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use perun_protocol::channel::{RestoreError, Setup};
+use perun_protocol::channel::Setup;
 use perun_protocol::payment::PAYMENT_APP;
 use perun_protocol::wire::{
-    Acceptance, Message, NonceShare, Proposal, ProposalError, ProposalId, ProposalRejection,
-    Reason, RejectCode, Terms,
+    Acceptance, Message, NonceShare, Proposal, ProposalId, ProposalRejection, Reason, RejectCode,
+    Terms,
 };
 use perun_protocol::{
-    Amount, App, AssetId, Balances, BalancesError, ChallengeDuration, Params, PartIdx, Participant,
-    PublicKey, State, Timestamp,
+    Amount, App, AssetId, Balances, ChallengeDuration, Params, PartIdx, Participant, PublicKey,
+    State, Timestamp,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Client, Shared};
 use crate::channel::Channel;
 use crate::driver::{Driver, Machine, Stage};
-use crate::{CheckError, Unsuitable};
+
+pub use self::error::OpenError;
+pub use self::incoming::{IncomingProposal, Proposals};
 
 /// How long a proposal waits for its answer, and then for the other's signature, unless said
 /// otherwise.
@@ -75,59 +79,6 @@ impl ChannelTerms {
     }
 }
 
-/// Why a channel was not opened.
-#[non_exhaustive]
-#[derive(Debug)]
-pub enum OpenError {
-    /// The amounts make no channel.
-    Terms(BalancesError),
-    /// The amounts and the participants make no channel.
-    Invalid(ProposalError),
-    /// The adjudicator does not serve such a channel, or could not be asked.
-    Adjudicator(CheckError),
-    /// With so short a challenge duration a dispute could be missed.
-    ChallengeTooShort {
-        /// What was proposed.
-        given: Duration,
-        /// The least that is safe with the client's times.
-        least: Duration,
-    },
-    /// The peer says no.
-    Rejected(Reason),
-    /// The peer has not answered in time. If it is not connected, it may not have been asked.
-    NoAnswer {
-        /// Whether it was connected at the end.
-        is_connected: bool,
-    },
-    /// Not everybody deposited in time. What is there goes back; the channel is not over before it
-    /// is back ([`Channel::closed`]).
-    NotFunded {
-        /// The channel.
-        channel: Channel,
-    },
-    /// Version 0 was not signed by both in time, or nobody deposited.
-    Abandoned(Reason),
-    /// The proposal has expired, or was answered already.
-    Expired,
-    /// The peer's proposal is about another adjudicator.
-    OtherAdjudicator,
-    /// The system gives no randomness.
-    Randomness(getrandom::Error),
-    /// The key is not the client's.
-    Key(RestoreError),
-    /// The client has stopped.
-    Stopped,
-}
-
-/// A proposal of a peer that waits for an answer. Dropping it rejects it.
-pub struct IncomingProposal {
-    shared: Arc<Shared>,
-    peer: PublicKey,
-    proposal: Proposal,
-    id: ProposalId,
-    is_answered: bool,
-}
-
 /// Proposals that are not answered yet.
 #[derive(Default)]
 pub(super) struct Openings {
@@ -143,20 +94,6 @@ struct Outgoing {
     proposal: Proposal,
     funds_last: bool,
     answered: oneshot::Sender<Result<Arc<Driver>, OpenError>>,
-}
-
-/// Proposals of peers as they come. While nobody has it, proposals are declined.
-#[derive(Debug)]
-pub struct Proposals {
-    receiver: mpsc::UnboundedReceiver<IncomingProposal>,
-}
-
-impl Proposals {
-    /// The next proposal; `None` if another [`Client::proposals`] has taken over, or the client has
-    /// stopped. It can be dropped and called again without losing one.
-    pub async fn next(&mut self) -> Option<IncomingProposal> {
-        self.receiver.recv().await
-    }
 }
 
 impl Client {
@@ -331,48 +268,6 @@ impl Shared {
         }
     }
 
-    pub(super) fn handle_proposal(self: &Arc<Self>, peer: &PublicKey, proposal: Proposal) {
-        let id = proposal.id();
-        let reject = |code, text: &str| self.reject_proposal(peer, id, &Reason::new(code, text));
-        if let Some(driver) = self.driver_of_proposal(&id) {
-            // Accepted already; the acceptance may be lost.
-            if driver.peer() == peer {
-                driver.input(|machine, _| machine.send_opening_again());
-            }
-            return;
-        }
-        let mut openings = self.openings();
-        if openings.incoming.contains_key(&id) {
-            return;
-        }
-        let config = self.config();
-        let of_peer = openings.incoming.values().filter(|other| *other == peer);
-        if of_peer.count() >= config.max_proposals_per_peer
-            || openings.incoming.len() >= config.max_proposals
-        {
-            drop(openings);
-            return reject(RejectCode::Busy, "too many proposals wait for an answer");
-        }
-        if proposal.expires_at <= self.now() {
-            drop(openings);
-            return reject(RejectCode::TimedOut, "the proposal has expired");
-        }
-        let incoming = IncomingProposal {
-            shared: Arc::clone(self),
-            peer: *peer,
-            proposal,
-            id,
-            is_answered: false,
-        };
-        openings.incoming.insert(id, *peer);
-        let owner = openings.owner.clone();
-        drop(openings);
-        // Without an owner it is dropped here, and thereby rejected.
-        if let Some(owner) = owner {
-            let _ = owner.send(incoming);
-        }
-    }
-
     pub(super) fn reject_proposal(&self, peer: &PublicKey, id: ProposalId, reason: &Reason) {
         let rejection = ProposalRejection {
             proposal: id,
@@ -458,110 +353,6 @@ impl Shared {
     }
 }
 
-impl IncomingProposal {
-    /// Who proposes.
-    pub fn peer(&self) -> PublicKey {
-        self.peer
-    }
-
-    /// What is proposed. The peer is participant 0, we are participant 1.
-    pub fn terms(&self) -> &Terms {
-        &self.proposal.terms
-    }
-
-    /// Until when it can be accepted, on the adjudicator's clock.
-    pub fn expires_at(&self) -> Timestamp {
-        self.proposal.expires_at
-    }
-
-    /// What we would deposit of each asset.
-    pub fn our_deposit(&self) -> Vec<Amount> {
-        let rows = self.proposal.terms.funding.rows();
-        rows.filter_map(|row| row.get(Proposal::ACCEPTOR.index()).copied())
-            .collect()
-    }
-
-    /// Accepts it: signs version 0, deposits our share, and waits until everybody has deposited.
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    pub async fn accept(self) -> Result<Channel, OpenError> {
-        self.accept_with(false).await
-    }
-
-    /// Accepts it, and deposits only after the peer has.
-    ///
-    /// # Errors
-    /// [`OpenError`].
-    pub async fn accept_funding_last(self) -> Result<Channel, OpenError> {
-        self.accept_with(true).await
-    }
-
-    async fn accept_with(mut self, funds_last: bool) -> Result<Channel, OpenError> {
-        let shared = Arc::clone(&self.shared);
-        let begun = self.begin(&shared, funds_last).await;
-        let (code, text) = match &begun {
-            Ok(_) => {
-                self.is_answered = true;
-                shared.openings().incoming.remove(&self.id);
-                (RejectCode::Declined, String::new())
-            }
-            Err(error) => (RejectCode::BadTerms, error.to_string()),
-        };
-        let driver = match begun {
-            Ok(driver) => driver,
-            Err(error) => {
-                self.answer_no(&Reason::new(code, &text));
-                return Err(error);
-            }
-        };
-        opened(driver).await
-    }
-
-    async fn begin(&self, shared: &Arc<Shared>, last: bool) -> Result<Arc<Driver>, OpenError> {
-        let proposal = &self.proposal;
-        if proposal.terms.adjudicator != shared.adjudicator() {
-            return Err(OpenError::OtherAdjudicator);
-        }
-        shared.check_duration(proposal.terms.challenge_duration)?;
-        let acceptance = Acceptance {
-            proposal: self.id,
-            part: Proposal::ACCEPTOR,
-            participant: Participant::Secp256k1(shared.identity()),
-            nonce_share: fresh_share()?,
-        };
-        let channel = proposal.channel(&acceptance).map_err(OpenError::Invalid)?;
-        shared.check_terms(&proposal.terms).await?;
-        if proposal.expires_at <= shared.now() {
-            return Err(OpenError::Expired);
-        }
-        let setup = shared.setup(proposal, channel, Proposal::ACCEPTOR, last);
-        let limits = shared.config().limits();
-        let machine = Machine::accept(setup, limits, shared.key(), acceptance);
-        let machine = machine.map_err(OpenError::Key)?;
-        Ok(shared.begin(&self.peer, machine, self.id))
-    }
-
-    /// Rejects it.
-    pub fn reject(mut self, text: &str) {
-        self.answer_no(&Reason::new(RejectCode::Declined, text));
-    }
-
-    fn answer_no(&mut self, reason: &Reason) {
-        if std::mem::replace(&mut self.is_answered, true) {
-            return;
-        }
-        self.shared.openings().incoming.remove(&self.id);
-        self.shared.reject_proposal(&self.peer, self.id, reason);
-    }
-}
-
-impl Drop for IncomingProposal {
-    fn drop(&mut self) {
-        self.answer_no(&Reason::new(RejectCode::Declined, ""));
-    }
-}
-
 /// 32 random bytes, never used twice.
 fn fresh_share() -> Result<NonceShare, OpenError> {
     let mut share = [0; 32];
@@ -571,56 +362,4 @@ fn fresh_share() -> Result<NonceShare, OpenError> {
 
 fn after(instant: Timestamp, duration: Duration) -> Timestamp {
     instant.saturating_add_nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
-}
-
-impl fmt::Debug for IncomingProposal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IncomingProposal")
-            .field("peer", &self.peer)
-            .field("proposal", &self.proposal)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Terms(error) => error.fmt(f),
-            Self::Invalid(error) => error.fmt(f),
-            Self::Adjudicator(error) => error.fmt(f),
-            Self::ChallengeTooShort { given, least } => write!(
-                f,
-                "a challenge duration of {} s is too short: with the client's times at least {} s \
-                 are safe",
-                given.as_secs(),
-                least.as_secs_f64().ceil()
-            ),
-            Self::Rejected(reason) => write!(f, "the peer says no: {reason}"),
-            Self::NoAnswer { is_connected: true } => {
-                write!(f, "the peer has not answered in time")
-            }
-            Self::NoAnswer {
-                is_connected: false,
-            } => write!(f, "the peer is not connected"),
-            Self::NotFunded { channel } => write!(
-                f,
-                "not everybody deposited in time; what is there goes back (channel {})",
-                channel.id()
-            ),
-            Self::Abandoned(reason) => write!(f, "the channel never came to be: {reason}"),
-            Self::Expired => write!(f, "the proposal has expired"),
-            Self::OtherAdjudicator => write!(f, "the proposal is about another adjudicator"),
-            Self::Randomness(error) => write!(f, "the system gives no randomness: {error}"),
-            Self::Key(error) => error.fmt(f),
-            Self::Stopped => write!(f, "the client has stopped"),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-impl From<Unsuitable> for OpenError {
-    fn from(error: Unsuitable) -> Self {
-        Self::Adjudicator(CheckError::Unsuitable(error))
-    }
 }
