@@ -103,8 +103,11 @@ pub trait MessageReceiver: Send {
     fn poll_receive(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Option<(FrameKind, &[u8])>, LinkError>>;
+    ) -> Poll<Result<Option<Frame<'_>>, LinkError>>;
 }
+
+/// What a frame is for, and what it carries.
+pub type Frame<'a> = (FrameKind, &'a [u8]);
 
 /// What a frame is for: the first byte of what it carries.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -173,3 +173,82 @@ impl Opener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use snow::Builder;
+
+    use super::*;
+
+    /// Both halves of a connection.
+    fn noise() -> [StatelessTransportState; 2] {
+        let builder = || Builder::new("Noise_NN_25519_ChaChaPoly_SHA256".parse().unwrap());
+        let mut one = builder().build_initiator().unwrap();
+        let mut other = builder().build_responder().unwrap();
+        let (mut message, mut payload) = ([0; 100], [0; 100]);
+        let length = one.write_message(&[], &mut message).unwrap();
+        other
+            .read_message(&message[..length], &mut payload)
+            .unwrap();
+        let length = other.write_message(&[], &mut message).unwrap();
+        one.read_message(&message[..length], &mut payload).unwrap();
+        [one, other].map(|half| half.into_stateless_transport_mode().unwrap())
+    }
+
+    fn arrive(opener: &mut Opener, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = opener.space();
+            let count = space.len().min(bytes.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            opener.advance(count);
+            bytes = &bytes[count..];
+        }
+    }
+
+    #[test]
+    fn a_promised_length_costs_nothing() {
+        let mut opener = Opener::new(1 << 20);
+        arrive(&mut opener, &(1u32 << 20).to_be_bytes());
+        assert!(matches!(opener.whole(), Ok(None)));
+        arrive(&mut opener, &[0; 1000]);
+        opener.space();
+        assert!(opener.buffer.len() <= 2 * READ);
+        let mut opener = Opener::new(1 << 20);
+        arrive(&mut opener, &u32::MAX.to_be_bytes());
+        assert!(matches!(opener.whole(), Err(LinkError::TooLong { .. })));
+    }
+
+    #[test]
+    fn what_a_long_message_took_is_given_back() {
+        let [one, other] = noise();
+        let (mut sealer, mut opener) = (Sealer::new(1 << 20), Opener::new(1 << 20));
+        let message = vec![7; 1 << 20];
+        let mut frame = Vec::new();
+        let sealed = sealer.seal(&one, FrameKind::Message, &message, &mut frame);
+        sealed.unwrap();
+        arrive(&mut opener, &frame);
+        assert!(opener.buffer.len() <= 2 * frame.len() + READ);
+        let length = opener.whole().unwrap().unwrap();
+        let opened = opener.open(&other, length).unwrap();
+        assert_eq!(opened, (FrameKind::Message, &message[..]));
+        opener.space();
+        for kept in [&sealer.plain, &opener.plain, &opener.buffer] {
+            assert!(kept.capacity() <= KEPT);
+        }
+    }
+
+    #[test]
+    fn the_longest_frame_is_that_of_the_longest_message() {
+        let [one, _] = noise();
+        for longest in [0, 1, 65_518, 65_519, 131_037, 131_038, 1 << 20] {
+            let mut frame = Vec::new();
+            let mut sealer = Sealer::new(longest);
+            let message = vec![0; longest + 1];
+            let sealed = sealer.seal(&one, FrameKind::Message, &message[1..], &mut frame);
+            sealed.unwrap();
+            assert_eq!(frame.len() - 4, longest_frame(longest));
+            let refused = sealer.seal(&one, FrameKind::Message, &message, &mut frame);
+            assert!(refused.is_err());
+        }
+    }
+}

@@ -27,8 +27,8 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{
-    Connection, FrameKind, Hello, LinkError, MessageReceiver, MessageSender, SendError, Traffic,
-    Transport,
+    Connection, Frame, FrameKind, Hello, LinkError, MessageReceiver, MessageSender, SendError,
+    Traffic, Transport,
 };
 
 /// Two connections in opposite directions that begin within this time were dialled at once.
@@ -518,10 +518,7 @@ impl Receiving {
     }
 
     /// Deals with a frame; whether the connection is over.
-    fn handle(
-        &self,
-        frame: Result<Option<(FrameKind, &[u8])>, LinkError>,
-    ) -> Result<bool, LinkError> {
+    fn handle(&self, frame: Result<Option<Frame<'_>>, LinkError>) -> Result<bool, LinkError> {
         let Some((kind, contents)) = frame? else {
             return Ok(true);
         };

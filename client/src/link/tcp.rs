@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::frames::{Opener, Sealer, empty};
 use super::noise::Credentials;
 use super::{
-    BoxFuture, Connection, FrameKind, LinkError, MessageReceiver, MessageSender, SendError,
+    BoxFuture, Connection, Frame, FrameKind, LinkError, MessageReceiver, MessageSender, SendError,
     Traffic, Transport,
 };
 use crate::driver::Key;
@@ -328,7 +328,7 @@ impl MessageReceiver for Receiver {
     fn poll_receive(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Option<(FrameKind, &[u8])>, LinkError>> {
+    ) -> Poll<Result<Option<Frame<'_>>, LinkError>> {
         let Self { wire, opener, .. } = self;
         loop {
             if let Some(length) = opener.whole()? {

@@ -13,7 +13,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{MemoryConfig, Network};
 use crate::link::{
-    Connection, FrameKind, Hello, LinkError, MessageReceiver, MessageSender, SendError, Traffic,
+    Connection, Frame, FrameKind, Hello, LinkError, MessageReceiver, MessageSender, SendError,
+    Traffic,
 };
 
 /// A connection between two, of whom 0 has dialled.
@@ -219,7 +220,7 @@ impl MessageReceiver for Receiver {
     fn poll_receive(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Option<(FrameKind, &[u8])>, LinkError>> {
+    ) -> Poll<Result<Option<Frame<'_>>, LinkError>> {
         let side = self.side;
         loop {
             let mut state = self.wire.state();
