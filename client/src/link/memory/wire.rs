@@ -36,7 +36,7 @@ struct State {
 
 #[derive(Default)]
 struct Queue {
-    frames: BinaryHeap<Reverse<Frame>>,
+    frames: BinaryHeap<Reverse<Flying>>,
     bytes: usize,
     /// Frames so far.
     count: u64,
@@ -47,7 +47,7 @@ struct Queue {
 
 /// A frame on its way. The order is that of arrival.
 #[derive(Eq, Ord, PartialEq, PartialOrd)]
-struct Frame {
+struct Flying {
     arrives_at: Instant,
     number: u64,
     kind: u8,
@@ -126,7 +126,7 @@ impl Queue {
     fn push(&mut self, arrives_at: Instant, kind: FrameKind, message: &[u8]) {
         self.count += 1;
         self.bytes += length(message);
-        self.frames.push(Reverse(Frame {
+        self.frames.push(Reverse(Flying {
             arrives_at,
             number: self.count,
             kind: kind.byte(),
