@@ -106,7 +106,7 @@ pub trait MessageReceiver: Send {
     ) -> Poll<Result<Option<Frame<'_>>, LinkError>>;
 }
 
-/// What arrives at once: what it is for, and what it carries.
+/// What a frame is for, and what it carries.
 pub type Frame<'a> = (FrameKind, &'a [u8]);
 
 /// What a frame is for: the first byte of what it carries.

@@ -13,7 +13,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{MemoryConfig, Network};
 use crate::link::{
-    Connection, FrameKind, Hello, LinkError, MessageReceiver, MessageSender, SendError, Traffic,
+    Connection, Frame, FrameKind, Hello, LinkError, MessageReceiver, MessageSender, SendError,
+    Traffic,
 };
 
 /// A connection between two, of whom 0 has dialled.
@@ -35,7 +36,7 @@ struct State {
 
 #[derive(Default)]
 struct Queue {
-    frames: BinaryHeap<Reverse<Frame>>,
+    frames: BinaryHeap<Reverse<Flying>>,
     bytes: usize,
     /// Frames so far.
     count: u64,
@@ -46,7 +47,7 @@ struct Queue {
 
 /// A frame on its way. The order is that of arrival.
 #[derive(Eq, Ord, PartialEq, PartialOrd)]
-struct Frame {
+struct Flying {
     arrives_at: Instant,
     number: u64,
     kind: u8,
@@ -125,7 +126,7 @@ impl Queue {
     fn push(&mut self, arrives_at: Instant, kind: FrameKind, message: &[u8]) {
         self.count += 1;
         self.bytes += length(message);
-        self.frames.push(Reverse(Frame {
+        self.frames.push(Reverse(Flying {
             arrives_at,
             number: self.count,
             kind: kind.byte(),
@@ -219,7 +220,7 @@ impl MessageReceiver for Receiver {
     fn poll_receive(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Option<(FrameKind, &[u8])>, LinkError>> {
+    ) -> Poll<Result<Option<Frame<'_>>, LinkError>> {
         let side = self.side;
         loop {
             let mut state = self.wire.state();
