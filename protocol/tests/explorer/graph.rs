@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use perun_protocol::channel::Limits;
@@ -10,7 +10,7 @@ use perun_protocol::view::{Status, View};
 use perun_protocol::wire::{Message, Reason, RejectCode};
 use perun_protocol::{AssetIdx, Timestamp};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Mixer};
 use crate::world::{BOTH, MAX_BATCH, Plan, Quick, SECOND, Stamp, payment};
 
 /// How often each thing may happen.
@@ -181,7 +181,7 @@ impl Exploration {
 
 impl Node {
     fn digest(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Mixer::default();
         (self.now, self.digests, &self.queues).hash(&mut hasher);
         (self.is_linked, self.budget).hash(&mut hasher);
         hasher.finish()
