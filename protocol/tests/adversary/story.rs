@@ -65,6 +65,7 @@ pub fn play(bytes: &[u8]) {
     }
     let mut world = Quick::agreed_with(&plan, BOTH.map(Stamp::of));
     world.sides[1 - honest].is_watching = false;
+    world.sides[1 - honest].is_honest = false;
     let mut story = Story {
         bytes,
         honest,
@@ -172,9 +173,8 @@ impl Story<'_> {
             },
             20 => {
                 let index = self.below(self.known.len());
-                if let Some(signed) = self.known.get(index)
-                    && self.below(8) == 0
-                {
+                let is_rare = self.below(8) == 0;
+                if let Some(signed) = self.known.get(index).filter(|_| is_rare) {
                     self.world.adjudicator.dispute(now, signed);
                 }
             }
