@@ -48,3 +48,11 @@ fn short_histories() {
 fn long_histories() {
     play(1_000_000, 200, 2_000);
 }
+
+#[test]
+#[ignore]
+fn one() {
+    let number: u64 = std::env::var("NUMBER").unwrap().parse().unwrap();
+    let length: usize = std::env::var("LENGTH").unwrap().parse().unwrap();
+    story::play(&Random(number).bytes(length));
+}

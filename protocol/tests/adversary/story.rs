@@ -46,6 +46,8 @@ struct Story<'a> {
     /// What it was told that it received.
     received: u128,
     deposited: u128,
+    /// What was secured last while that could still be enforced.
+    secured: u128,
     /// What it is asked about.
     asked: Option<Version>,
 }
@@ -76,6 +78,7 @@ pub fn play(bytes: &[u8]) {
         paid: 0,
         received: 0,
         deposited: 0,
+        secured: 0,
         asked: None,
         world,
     };
@@ -266,6 +269,11 @@ impl Story<'_> {
         assert!(stored <= MAX_SNAPSHOT, "a snapshot of {stored} bytes");
         self.deposited = self.deposit_of(honest);
         if let [secured] = self.world.channel(honest).secured()[..] {
+            // What is shown when the window is over comes too late for everybody.
+            let timeout = self.world.adjudicator.timeout();
+            if timeout.is_none_or(|timeout| self.world.now < timeout) {
+                self.secured = secured.units();
+            }
             let floor = (50 + self.received).saturating_sub(self.paid);
             assert!(
                 secured.units() >= floor,
@@ -515,11 +523,11 @@ impl Story<'_> {
         }
         self.watch();
         let channel = self.world.channel(honest);
-        let secured = channel.secured();
         if channel.is_closed() && channel.newest().is_none() {
             assert_eq!(self.deposited, 0, "abandoned with money in it");
             return;
         }
+        let secured = self.secured;
         let now = self.world.now;
         let _ = self.world.channel_mut(honest).force_close(now);
         self.settle();
@@ -543,10 +551,15 @@ impl Story<'_> {
         let paid = self.world.adjudicator.paid(0, honest);
         let is_funded = deposited == 50 && self.deposit_of(self.liar()) >= 50;
         let promised = if is_funded {
-            secured[0].units()
+            secured
         } else {
-            deposited.min(secured[0].units())
+            deposited.min(secured)
         };
+        if paid < promised {
+            println!("newest {:?}", channel.newest().unwrap().state());
+            println!("registered {:?} refused {:?}", self.world.adjudicator.registered(), self.world.adjudicator.refused);
+            for s in &self.known { println!("known {} {:?}", s.version().number(), s.state().allocation().balances.iter().map(|x| x.2.units()).collect::<Vec<_>>()); }
+        }
         assert!(paid >= promised, "{paid} is paid, {promised} was secured");
     }
 }
