@@ -324,7 +324,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             self.notify(Event::Unanswered);
         }
         if is_due(self.ending.close_by) {
-            self.give_up_closing(None);
+            self.give_up_closing();
         }
         self.advance(now);
     }

@@ -557,8 +557,23 @@ impl Story<'_> {
         };
         if paid < promised {
             println!("newest {:?}", channel.newest().unwrap().state());
-            println!("registered {:?} refused {:?}", self.world.adjudicator.registered(), self.world.adjudicator.refused);
-            for s in &self.known { println!("known {} {:?}", s.version().number(), s.state().allocation().balances.iter().map(|x| x.2.units()).collect::<Vec<_>>()); }
+            println!(
+                "registered {:?} refused {:?}",
+                self.world.adjudicator.registered(),
+                self.world.adjudicator.refused
+            );
+            for s in &self.known {
+                println!(
+                    "known {} {:?}",
+                    s.version().number(),
+                    s.state()
+                        .allocation()
+                        .balances
+                        .iter()
+                        .map(|x| x.2.units())
+                        .collect::<Vec<_>>()
+                );
+            }
         }
         assert!(paid >= promised, "{paid} is paid, {promised} was secured");
     }
