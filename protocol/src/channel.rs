@@ -328,7 +328,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             self.notify(Event::Unanswered);
         }
         if is_due(self.ending.close_by) {
-            self.give_up_closing(None);
+            self.give_up_closing();
         }
         self.warn_if_late(now);
         self.advance(now);

@@ -66,15 +66,26 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         self.persist();
     }
 
-    /// Closing together has failed.
-    pub(super) fn give_up_closing(&mut self, reason: Option<Reason>) {
+    /// There is no final state by the time that the owner has set.
+    pub(super) fn give_up_closing(&mut self) {
         if self.ending.close_by.take().is_none() {
             return;
         }
-        self.notify(Event::CloseRefused { reason });
+        self.notify(Event::CloseRefused { reason: None });
         if self.is_current {
             self.force();
         }
+    }
+
+    /// A final state that we have signed was refused. The peer can complete it whenever it likes, and
+    /// then it is concluded at once, whatever newer state there is by then: nothing may be signed in
+    /// this channel any more.
+    pub(super) fn end_by_dispute(&mut self, reason: Option<Reason>) {
+        if matches!(self.phase, Phase::Settling | Phase::Closed) {
+            return;
+        }
+        self.notify(Event::CloseRefused { reason });
+        self.force();
     }
 
     /// What was seen of the channel. A view that tells less than the last changes nothing.

@@ -222,6 +222,9 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             let knew = self.current().version();
             self.leap(knew, shown.state.version());
             self.persist();
+            if shown.state.is_final() {
+                self.end_by_dispute(None);
+            }
         }
     }
 

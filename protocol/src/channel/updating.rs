@@ -419,7 +419,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         self.persist_later(has_payments.then_some(update.version));
         self.settle_payments(Some(&reason));
         if update.is_final {
-            self.give_up_closing(Some(reason));
+            self.end_by_dispute(Some(reason));
         }
     }
 

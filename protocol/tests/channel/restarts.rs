@@ -1,7 +1,8 @@
 //! Restarts: a crash between any two outputs, a link that breaks at any message, and nothing is
 //! lost but the payments that were not proposed yet.
 
-use perun_protocol::channel::Event;
+use perun_protocol::channel::{Event, PayError};
+use perun_protocol::wire::{Reason, RejectCode};
 
 use crate::world::*;
 
@@ -256,4 +257,28 @@ fn a_restart_in_a_dispute_refutes_and_withdraws() {
     pair.sides[ALICE].is_watching = true;
     pair.wait(HOUR);
     pair.assert_paid_out([6, 14]);
+}
+
+#[test]
+fn a_final_proposal_that_is_refused_after_a_restart_still_ends_the_channel() {
+    let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
+    pair.close(ALICE);
+    pair.drive();
+    let proposed = pair.channel(ALICE).pending().unwrap().clone();
+    assert!(proposed.is_final());
+    pair.crash(ALICE);
+    pair.connect();
+    pair.drive();
+    let (now, reason) = (pair.now, Reason::new(RejectCode::Declined, ""));
+    pair.channel_mut(BOB)
+        .reject_update(now, proposed.version(), &reason)
+        .unwrap();
+    pair.drive();
+    // Bob could complete it and conclude at once, whatever he paid later: so there is no later.
+    assert!(!pair.channel(ALICE).is_open());
+    assert_eq!(pair.try_pay(BOB, 5), Err(PayError::Closing));
+    let signed = pair.complete_in_secret(&proposed);
+    pair.adjudicator.dispute(now, &signed);
+    pair.wait(HOUR);
+    pair.assert_paid_out([10, 10]);
 }

@@ -317,3 +317,26 @@ fn a_newer_state_under_a_proposal_that_is_still_under_way() {
     pair.connect();
     pair.drive();
 }
+
+#[test]
+fn a_forgotten_final_proposal_ends_the_channel() {
+    for is_answered in [true, false] {
+        let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
+        let copy = pair.copy_of(ALICE);
+        pair.close(ALICE);
+        pair.drive();
+        if is_answered {
+            let (now, reason) = (pair.now, Reason::new(RejectCode::Declined, ""));
+            pair.channel_mut(BOB)
+                .reject_update(now, version(1), &reason)
+                .unwrap();
+        }
+        pair.roll_back(ALICE, copy);
+        pair.connect();
+        pair.drive();
+        assert_eq!(rolled_back(&pair.take_events(ALICE)), [(0, 1)]);
+        assert!(!pair.channel(ALICE).is_open());
+        pair.wait(HOUR);
+        pair.assert_paid_out([10, 10]);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use perun_protocol::channel::Limits;
@@ -10,7 +10,7 @@ use perun_protocol::view::{Status, View};
 use perun_protocol::wire::{Message, Reason, RejectCode};
 use perun_protocol::{AssetIdx, Timestamp};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Mixer};
 use crate::world::{BOTH, MAX_BATCH, Plan, Quick, SECOND, Stamp, payment};
 
 /// How often each thing may happen.
@@ -52,11 +52,21 @@ enum Action {
     Tick,
 }
 
-/// An action, and after how many of its outputs the side crashed, if it did.
+/// An action, and the crash in the middle of it, if there was one.
 #[derive(Clone, Copy)]
 struct Move {
     action: Action,
-    crash: Option<(usize, Loss)>,
+    crash: Option<Crash>,
+}
+
+/// A crash in the middle of an action.
+#[derive(Clone, Copy, Debug)]
+struct Crash {
+    /// How many outputs were carried out.
+    after: usize,
+    loss: Loss,
+    /// Whether what was under way to the peer still arrived there.
+    arrives: bool,
 }
 
 /// Whether what was to be stored later was.
@@ -133,9 +143,19 @@ impl Exploration {
                 if node.budget.crashes[side] == 0 {
                     continue;
                 }
-                for count in 1..outputs {
-                    for loss in [Loss::Lost, Loss::Stored] {
-                        self.play(&node, &trace, action, Some((count, loss)));
+                for after in 1..outputs {
+                    for (loss, arrives) in [
+                        (Loss::Lost, false),
+                        (Loss::Lost, true),
+                        (Loss::Stored, false),
+                        (Loss::Stored, true),
+                    ] {
+                        let crash = Crash {
+                            after,
+                            loss,
+                            arrives,
+                        };
+                        self.play(&node, &trace, action, Some(crash));
                         moves += 1;
                     }
                 }
@@ -151,7 +171,7 @@ impl Exploration {
         node: &Node,
         trace: &Rc<Trace>,
         action: Action,
-        crash: Option<(usize, Loss)>,
+        crash: Option<Crash>,
     ) -> (Option<usize>, usize) {
         let last = Move { action, crash };
         let mut next = node.clone();
@@ -181,7 +201,7 @@ impl Exploration {
 
 impl Node {
     fn digest(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Mixer::default();
         (self.now, self.digests, &self.queues).hash(&mut hasher);
         (self.is_linked, self.budget).hash(&mut hasher);
         hasher.finish()
@@ -238,23 +258,20 @@ impl Node {
     fn act(
         &mut self,
         action: Action,
-        crash: Option<(usize, Loss)>,
+        crash: Option<Crash>,
         limits: &[Limits; 2],
     ) -> Result<(Option<usize>, usize), String> {
         let now = self.now;
         let side = match action {
-            Action::Deliver(side) | Action::Repeat(side) => {
-                let message = if let Action::Repeat(_) = action {
-                    self.budget.repeats -= 1;
-                    self.queues[side][0].clone()
-                } else {
-                    self.queues[side].pop_front().expect("there is a message")
-                };
-                self.change(1 - side, |sender| sender.hold(1 - side, &message))?;
-                self.change(side, |machine| {
-                    let result = machine.channel.handle_message(now, (*message).clone());
-                    result.map_err(|misbehaved| format!("side {side} says: {misbehaved}"))
-                })?;
+            Action::Deliver(side) => {
+                let message = self.queues[side].pop_front().expect("there is a message");
+                self.receive(side, &message)?;
+                side
+            }
+            Action::Repeat(side) => {
+                self.budget.repeats -= 1;
+                let message = self.queues[side][0].clone();
+                self.receive(side, &message)?;
                 side
             }
             Action::Pay(side) => {
@@ -350,14 +367,32 @@ impl Node {
         };
         let outputs = match crash {
             None => self.carry_out(side, usize::MAX),
-            Some((count, loss)) => {
+            Some(Crash {
+                after,
+                loss,
+                arrives,
+            }) => {
                 self.budget.crashes[side] -= 1;
-                self.carry_out(side, count);
+                self.carry_out(side, after);
+                while arrives && let Some(message) = self.queues[1 - side].pop_front() {
+                    self.receive(1 - side, &message)?;
+                    self.carry_out(1 - side, usize::MAX);
+                }
                 self.restart(side, loss, limits);
                 0
             }
         };
         Ok((Some(side), outputs))
+    }
+
+    /// A message arrives at a side.
+    fn receive(&mut self, side: usize, message: &Message) -> Result<(), String> {
+        let now = self.now;
+        self.change(1 - side, |sender| sender.hold(1 - side, message))?;
+        self.change(side, |machine| {
+            let result = machine.channel.handle_message(now, message.clone());
+            result.map_err(|misbehaved| format!("side {side} says: {misbehaved}"))
+        })
     }
 
     /// Changes one side.
@@ -486,8 +521,8 @@ impl fmt::Display for Trace {
         };
         before.fmt(f)?;
         write!(f, "  {:?}", last.action)?;
-        if let Some((count, loss)) = last.crash {
-            write!(f, ", crash after {count} outputs ({loss:?})")?;
+        if let Some(crash) = last.crash {
+            write!(f, ", {crash:?}")?;
         }
         writeln!(f)
     }

@@ -78,13 +78,14 @@ fn closing_while_payments_cross() {
 #[test]
 fn an_owner_who_decides() {
     for asks in [ALICE, BOB] {
-        let budget = Budget {
-            payments: [2, 2],
-            refusals: 2,
+        let mut budget = Budget {
+            payments: [1, 1],
+            refusals: 1,
             cuts: 1,
             crashes: [1, 1],
             ..Budget::default()
         };
+        budget.payments[1 - asks] = 2;
         assert!(explore("asking, crashes", &plan().asking(asks), budget) > 1_000);
     }
 }

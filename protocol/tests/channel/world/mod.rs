@@ -193,6 +193,8 @@ pub struct Side<S, V> {
     pub call: Option<AdjudicatorCall>,
     /// Whether it follows the adjudicator and can call it.
     pub is_watching: bool,
+    /// Whether it is held against it what it signs.
+    pub is_honest: bool,
     /// The number of the adjudicator's changes seen.
     seen: Option<u64>,
     /// What was asked last, when, and after how many changes: nobody asks twice in vain at once.
@@ -270,6 +272,7 @@ impl<S: Signer + Clone, V: Verifier> World<S, V> {
                 events: vec![],
                 call: None,
                 is_watching: true,
+                is_honest: true,
                 seen: None,
                 asked: None,
                 signed: BTreeMap::new(),
@@ -396,6 +399,9 @@ impl<S: Signer + Clone, V: Verifier> World<S, V> {
     /// A signature leaves. Signatures are deterministic, so two of them are on two states.
     fn audit(&mut self, of: usize, version: Version, signature: Signature) {
         let side = &mut self.sides[of];
+        if !side.is_honest {
+            return;
+        }
         let before = side.signed.insert(version, signature);
         assert!(
             before.is_none_or(|before| before == signature),

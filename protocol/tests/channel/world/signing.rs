@@ -1,9 +1,11 @@
 //! Signatures for explorations: quick, deterministic, and anybody's to forge.
 
+use std::sync::OnceLock;
+
 use perun_protocol::signature::{Digest, Verifier};
 use perun_protocol::{PublicKey, Signature, Signer};
 
-use super::secret_key;
+use super::{BOTH, secret_key};
 
 /// "Signs" by putting its key behind the digest.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +18,9 @@ pub struct Stamps;
 impl Stamp {
     /// That of a side, by the name of its real key.
     pub fn of(side: usize) -> Self {
-        Self(secret_key(side).public_key())
+        static KEYS: OnceLock<[PublicKey; 2]> = OnceLock::new();
+        let keys = KEYS.get_or_init(|| BOTH.map(|side| secret_key(side).public_key()));
+        Self(keys[side])
     }
 }
 
