@@ -1,0 +1,7 @@
+//! Clients over TCP, against the real adjudicator: the roles of go-perun's tests, and more.
+
+#[path = "../world/mod.rs"]
+mod world;
+
+mod paying;
+mod proposals;
