@@ -3,5 +3,6 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod disputes;
 mod paying;
 mod proposals;
