@@ -15,7 +15,7 @@ use perun_protocol::{SignedState, Version};
 use crate::world::*;
 
 /// Alice has 1000 and Bob 500; then Alice pays 200, and Bob 100. Returns the state in between.
-async fn with_history(ours: &Channel, theirs: &Channel) -> SignedState {
+pub async fn with_history(ours: &Channel, theirs: &Channel) -> SignedState {
     pay(ours, 200).await;
     let between = ours.newest().unwrap();
     pay(theirs, 100).await;
@@ -23,7 +23,7 @@ async fn with_history(ours: &Channel, theirs: &Channel) -> SignedState {
 }
 
 /// Registers a state, in the name of anybody.
-async fn register(world: &World, channel: &Channel, signed: &SignedState) {
+pub async fn register(world: &World, channel: &Channel, signed: &SignedState) {
     let adjudicator = world.adjudicator_for(9).await;
     let params = channel.params();
     let registered = adjudicator.dispute(&params, signed);
@@ -31,12 +31,12 @@ async fn register(world: &World, channel: &Channel, signed: &SignedState) {
 }
 
 /// What everybody must be told of a registration.
-async fn disputed(events: &mut perun_client::events::Events) -> (Rank, Version) {
+pub async fn disputed(events: &mut perun_client::events::Events) -> (Rank, Version) {
     heard!(*events, Event::Disputed { registered, newest, .. } => (*registered, *newest))
 }
 
 /// Turns away all disputes of these users, until it is healed.
-fn no_disputes(world: &World, users: &[u8]) -> Vec<RuleId> {
+pub fn no_disputes(world: &World, users: &[u8]) -> Vec<RuleId> {
     let rule = |number: &u8| {
         let disputes = Target::ingress().to(world.adjudicator).method("dispute");
         world.fault(
@@ -50,14 +50,14 @@ fn no_disputes(world: &World, users: &[u8]) -> Vec<RuleId> {
     users.iter().map(rule).collect()
 }
 
-fn heal(world: &World, rules: Vec<RuleId>) {
+pub fn heal(world: &World, rules: Vec<RuleId>) {
     for rule in rules {
         world.server.with(|replica| replica.faults().remove(rule));
     }
 }
 
 /// Waits for the end of a channel while other things happen.
-fn in_background<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+pub fn in_background<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     channel: &Channel,
     order: impl FnOnce(Channel) -> F,
 ) -> tokio::task::JoinHandle<T> {
@@ -65,13 +65,13 @@ fn in_background<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
 }
 
 /// Waits until this version stands.
-async fn refuted(world: &World, channel: &Channel, version: Version) {
+pub async fn refuted(world: &World, channel: &Channel, version: Version) {
     let adjudicator = world.adjudicator_for(9).await;
     let params = channel.params();
     soon("the refutation", async {
         loop {
             let registered = adjudicator.registered(&params).await.unwrap();
-            if registered.unwrap().rank == Rank::State(version) {
+            if registered.is_some_and(|registered| registered.rank == Rank::State(version)) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -81,7 +81,7 @@ async fn refuted(world: &World, channel: &Channel, version: Version) {
 }
 
 /// Waits until both are paid, the window being over.
-async fn paid_out(world: &World, ours: &Channel, theirs: &Channel) -> [u128; 2] {
+pub async fn paid_out(world: &World, ours: &Channel, theirs: &Channel) -> [u128; 2] {
     world.advance(WINDOW);
     let closed = async { tokio::join!(ours.closed(), theirs.closed()) };
     let (ours, theirs) = soon("the payouts", closed).await;
@@ -162,7 +162,7 @@ fn without_the_peer_the_newest_state_is_registered() {
         let bob = world.user(BOB).start_mortal().await;
         let (ours, theirs) = alice.open_with(&bob, [1_000, 500]).await;
         with_history(&ours, &theirs).await;
-        bob.kill();
+        bob.kill().await;
         let mut events = ours.events();
         let closing = in_background(&ours, |channel| async move { channel.force_close().await });
         let newest = ours.newest().unwrap().version();
@@ -268,14 +268,17 @@ fn refuting_is_tried_until_it_succeeds_and_half_of_the_time_is_warned_of() {
         let (ours, theirs) = alice.open_with(&bob, [1_000, 500]).await;
         let old = ours.newest().unwrap();
         with_history(&ours, &theirs).await;
-        bob.kill();
+        bob.kill().await;
         proxy.lose_calls("dispute", usize::MAX);
         let (mut of_channel, mut of_client) = (ours.events(), alice.client.events());
         register(&world, &ours, &old).await;
         disputed(&mut of_channel).await;
         for _ in 0..2 {
             let failed = |event: &ClientEvent| matches!(event, ClientEvent::CallFailed { .. });
-            hear(&mut of_client, "a call that failed", |event| failed(event).then_some(())).await;
+            hear(&mut of_client, "a call that failed", |event| {
+                failed(event).then_some(())
+            })
+            .await;
         }
         let early = world.time();
         world.advance(WINDOW / 2);
@@ -331,7 +334,7 @@ fn who_was_away_while_it_was_registered_refutes_when_he_is_back() {
         let old = ours.newest().unwrap();
         with_history(&ours, &theirs).await;
         let newest = ours.newest().unwrap().version();
-        alice.kill();
+        alice.kill().await;
         let rules = no_disputes(&world, &[BOB]);
         register(&world, &theirs, &old).await;
         world.advance(WINDOW / 2);

@@ -5,4 +5,6 @@ mod world;
 
 mod disputes;
 mod paying;
+mod persistence;
 mod proposals;
+mod rogue;

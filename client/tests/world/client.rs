@@ -271,8 +271,17 @@ impl Start {
         let adjudicator = Adjudicator::new(self.reach.agent(number), self.reach.adjudicator);
         let adjudicator = adjudicator.with_patience(self.patience);
         let funder = Funder::new(adjudicator).with_poll_interval(Duration::from_millis(20));
-        let transport = TcpTransport::bind(key(number), self.address, TcpConfig::default()).await;
-        let transport = transport.unwrap();
+        let binding = async {
+            loop {
+                let config = TcpConfig::default();
+                match TcpTransport::bind(key(number), self.address, config).await {
+                    Ok(transport) => return transport,
+                    // Whoever listened there before may not be quite gone.
+                    Err(_) => sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        let transport = soon("an address", binding).await;
         let address = transport.local_address();
         let mut transport: Arc<dyn Transport> = Arc::new(transport);
         if let Some(wrap) = &self.wrap {
@@ -307,10 +316,72 @@ impl Start {
     }
 }
 
+/// Somebody who survives crashes: what was durable in his store is all that is left.
+pub struct Survivor {
+    start: Start,
+    store: Arc<MemoryStore>,
+    mortal: Option<Mortal>,
+}
+
 impl Mortal {
-    /// Kills the client, like a power cut.
-    pub fn kill(self) {
-        drop(self);
+    /// Kills the client, like a power cut, and returns when nothing of it moves any more.
+    pub async fn kill(mut self) {
+        let runtime = self.runtime.take().unwrap();
+        let dying = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(WAIT));
+        soon("a death", dying).await.unwrap();
+    }
+}
+
+impl Survivor {
+    pub async fn new(start: Start) -> Self {
+        Self::on(start, MemoryStore::new()).await
+    }
+
+    pub async fn on(start: Start, store: MemoryStore) -> Self {
+        let store = Arc::new(store);
+        let mortal = start.clone().on(store.clone()).start_mortal().await;
+        Self {
+            start: start.at(mortal.address),
+            store,
+            mortal: Some(mortal),
+        }
+    }
+
+    pub async fn kill(&mut self) {
+        if let Some(mortal) = self.mortal.take() {
+            mortal.kill().await;
+        }
+    }
+
+    /// Starts again where it listened before, with what is durable.
+    pub async fn restart(&mut self) {
+        let copy = self.store.durable_copy();
+        self.restart_on(copy).await;
+    }
+
+    /// Starts again with another store, e.g. an old copy.
+    pub async fn restart_on(&mut self, store: MemoryStore) {
+        self.kill().await;
+        let address = self.start.address;
+        *self = Self::on(self.start.clone(), store).await;
+        assert_eq!(self.start.address, address);
+    }
+
+    /// What is durable, to be kept for long.
+    pub fn copy(&self) -> MemoryStore {
+        self.store.durable_copy()
+    }
+
+    pub fn store(&self) -> &MemoryStore {
+        &self.store
+    }
+}
+
+impl std::ops::Deref for Survivor {
+    type Target = Person;
+
+    fn deref(&self) -> &Person {
+        &self.mortal.as_ref().expect("it lives").person
     }
 }
 
