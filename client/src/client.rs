@@ -68,7 +68,8 @@ pub(crate) struct Shared {
     timers: Timers,
     drivers: RwLock<Drivers>,
     openings: Mutex<Openings>,
-    events: broadcast::Sender<Notification>,
+    /// `None` once the client has stopped.
+    events: RwLock<Option<broadcast::Sender<Notification>>>,
     /// Drivers whose outputs wait for the store.
     awaiting: Mutex<Vec<Arc<Driver>>>,
     requests: AtomicU64,
@@ -202,15 +203,30 @@ impl Shared {
     }
 
     pub(crate) fn tell(&self, channel: impl Into<Option<ChannelId>>, event: ClientEvent) {
-        // Nobody may be listening.
-        let _ = self.events.send(Notification {
-            channel: channel.into(),
-            event,
-        });
+        let events = self.events.read();
+        if let Some(events) = &*events.unwrap_or_else(PoisonError::into_inner) {
+            // Nobody may be listening.
+            let _ = events.send(Notification {
+                channel: channel.into(),
+                event,
+            });
+        }
     }
 
     pub(crate) fn events(&self, channel: Option<ChannelId>) -> Events {
-        Events::new(self.events.subscribe(), channel)
+        let events = self.events.read();
+        let receiver = match &*events.unwrap_or_else(PoisonError::into_inner) {
+            Some(events) => events.subscribe(),
+            // Its sender is gone at once.
+            None => broadcast::channel(1).1,
+        };
+        Events::new(receiver, channel)
+    }
+
+    /// Whoever listens learns that the client has stopped.
+    fn end_events(&self) {
+        let events = self.events.write();
+        *events.unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn next_request(&self) -> RequestId {

@@ -160,6 +160,11 @@ impl Driver {
         });
     }
 
+    async fn stopped(&self) {
+        let mut stage = self.stage();
+        let _ = stage.wait_for(|stage| *stage == Stage::Stopped).await;
+    }
+
     /// A payment, and what becomes of it.
     pub(crate) fn pay(self: &Arc<Self>, payment: &Payment) -> Result<Fate, PayError> {
         let now = self.shared.now();
@@ -283,8 +288,13 @@ impl Driver {
         }
         if state.calls.want(call) {
             let driver = Arc::clone(self);
-            self.shared
-                .spawn(async move { driver.carry_out_calls().await });
+            self.shared.spawn(async move {
+                // What a stopped client has begun is found by the next one.
+                tokio::select! {
+                    () = driver.carry_out_calls() => {}
+                    () = driver.stopped() => {}
+                }
+            });
         }
     }
 

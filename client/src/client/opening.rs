@@ -118,6 +118,15 @@ impl Client {
         let shared = &self.shared;
         let now = shared.now();
         let proposal = shared.proposal(terms.clone(), now)?;
+        proposal
+            .channel(&Acceptance {
+                proposal: proposal.id(),
+                part: Proposal::ACCEPTOR,
+                participant: Participant::Secp256k1(*peer),
+                // Whatever the peer's share will be, it makes no terms good or bad.
+                nonce_share: [0; 32],
+            })
+            .map_err(OpenError::Invalid)?;
         shared.check_duration(terms.challenge_duration)?;
         shared.check_terms(&proposal.terms).await?;
         let id = proposal.id();

@@ -155,7 +155,7 @@ impl Client {
             timers: Timers::default(),
             drivers: RwLock::new(Drivers::default()),
             openings: Mutex::new(Openings::default()),
-            events: broadcast::Sender::new(EVENTS_KEPT),
+            events: RwLock::new(Some(broadcast::Sender::new(EVENTS_KEPT))),
             awaiting: Mutex::default(),
             requests: AtomicU64::new(0),
             runtime: tokio::runtime::Handle::current(),
@@ -196,6 +196,11 @@ impl Client {
         for driver in shared.all_drivers() {
             driver.stop();
         }
+        // Channels and proposals know the client that they are of: without this it, and with it the
+        // store, would be kept for as long as the process runs.
+        *shared.write_drivers() = Drivers::default();
+        *shared.openings() = Openings::default();
+        shared.end_events();
         let store = Arc::clone(&shared.store);
         let closed = tokio::task::spawn_blocking(move || store.close()).await;
         closed.unwrap_or(Ok(()))

@@ -194,9 +194,6 @@ impl Driver {
                     tracing::debug!("channel {:.8} cannot be looked at: {error}", self.id());
                 }
             }
-            if matches!(*self.stage.borrow(), Stage::Stopped) {
-                return;
-            }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -30,7 +30,7 @@ use perun_protocol::{Account, Amount, Timestamp};
 
 /// The fee of the ledger at first.
 pub const FEE: u128 = 10;
-/// What every user has at first.
+/// What the users 0 to 7 and 20 to 149 have at first.
 pub const WEALTH: u128 = 1_000_000;
 /// The bounds of the challenge duration, in seconds.
 pub const CHALLENGE_S: (u32, u32) = (60, 86_400);
@@ -54,8 +54,8 @@ pub struct World {
 }
 
 /// Who calls. A user's identity has nothing to do with the key of a participant.
-fn identity(number: u8) -> BasicIdentity {
-    BasicIdentity::from_raw_key(&[100 + number; 32])
+pub fn identity(number: u8) -> BasicIdentity {
+    BasicIdentity::from_raw_key(&[number.wrapping_add(100); 32])
 }
 
 pub fn user(number: u8) -> Principal {
@@ -256,6 +256,7 @@ fn ledger_init() -> LedgerArg {
     LedgerArg::Init(LedgerInit {
         minting_account: CandidAccount::from(Principal::self_authenticating([255; 32])),
         initial_balances: (0..8)
+            .chain(20..150)
             .map(|number| (CandidAccount::from(user(number)), WEALTH))
             .collect(),
         transfer_fee: FEE,
