@@ -42,6 +42,7 @@ mod ledger;
 mod patience;
 mod refusal;
 mod repeat;
+pub mod store;
 mod suitability;
 mod token;
 mod transport;
