@@ -236,7 +236,10 @@ fn more_than_may_be_queued_is_the_end() {
     disk.let_flushes_go();
     listener.failed();
     assert_eq!(store.durable(), first);
-    assert!(matches!(store.load(), Err(StoreError::Overrun { limit: 10_000, .. })));
+    assert!(matches!(
+        store.load(),
+        Err(StoreError::Overrun { limit: 10_000, .. })
+    ));
 }
 
 #[test]

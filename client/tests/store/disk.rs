@@ -195,7 +195,9 @@ impl SimulatedDisk {
 }
 
 fn find(content: &[u8], bytes: &[u8]) -> Option<usize> {
-    content.windows(bytes.len()).position(|window| window == bytes)
+    content
+        .windows(bytes.len())
+        .position(|window| window == bytes)
 }
 
 impl Shared {
@@ -285,6 +287,14 @@ impl Disk for SimulatedDisk {
             state.files.insert(name.to_owned(), content);
         }
         Ok(self.open(name)?.expect("it was made"))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.operate()?;
+        let mut state = self.0.state.lock().unwrap();
+        let content = state.files.remove(from).expect("it is there");
+        state.files.insert(to.to_owned(), content);
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -175,7 +175,10 @@ fn everything_is_there_after_a_restart() {
         drop(store);
         let store = open(&disk);
         assert_eq!(history(&store, 1, 9000), all);
-        assert_eq!(snapshots(&store)[0].1, format!("version {}", round * 20 + 19));
+        assert_eq!(
+            snapshots(&store)[0].1,
+            format!("version {}", round * 20 + 19)
+        );
     }
 }
 

@@ -121,7 +121,11 @@ fn what_was_told_durable_survives_kills() {
     let mut told = None;
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "kills::the_process_that_is_killed", "--nocapture"])
+            .args([
+                "--exact",
+                "kills::the_process_that_is_killed",
+                "--nocapture",
+            ])
             .env(PATH, scratch.store())
             .stdout(Stdio::piped())
             .spawn()

@@ -302,8 +302,11 @@ impl Journal {
 
     /// The sequence of some frame of this pass behind the end.
     fn later_frame(&self, file_length: u64) -> Result<Option<u64>, StoreError> {
+        // The room of the last frame may be longer than the file.
         let mut rest = vec![0; file_length.saturating_sub(self.end) as usize];
-        self.read_at(self.end, &mut rest)?;
+        if !rest.is_empty() {
+            self.read_at(self.end, &mut rest)?;
+        }
         for at in (0..rest.len()).step_by(ALIGNMENT) {
             let Some(head) = rest[at..].first_chunk().and_then(Head::decode) else {
                 continue;
