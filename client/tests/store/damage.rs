@@ -239,9 +239,33 @@ fn a_cut_or_missing_file_is_an_error() {
     assert!(matches!(opened, Err(StoreError::Damaged { .. })));
 }
 
-/// Whatever byte breaks: nothing that is shown is wrong, and nothing is missing unsaid.
+/// Whatever byte of the journal breaks: nothing that is shown is wrong, and nothing is missing unsaid.
 #[test]
-fn no_single_broken_byte_goes_unnoticed() {
+fn no_broken_byte_of_the_journal_goes_unnoticed() {
+    let disk = not_closed();
+    let good = open(&disk.killed()).load().unwrap().channels;
+    let used = disk.file("journal-1").iter().rposition(|byte| *byte != 0);
+    for at in 0..=used.unwrap() {
+        let disk = disk.killed();
+        disk.tamper("journal-1", |bytes| bytes[at] ^= 1 << (at % 8));
+        let loaded = FileStore::open_on(disk, &identity(1), SMALL).and_then(|store| store.load());
+        let Ok(loaded) = loaded else {
+            continue;
+        };
+        for (id, channel) in &good {
+            let now = loaded.channels.iter().find(|(found, _)| found == id);
+            match now {
+                Some((_, Err(_))) => {}
+                Some((_, now)) => assert_eq!(now, channel, "byte {at}"),
+                None => assert!(loaded.was_torn, "byte {at}: a channel is gone"),
+            }
+        }
+    }
+}
+
+/// Whatever byte of the index breaks: nothing that is shown is wrong, and nothing is missing unsaid.
+#[test]
+fn no_broken_byte_of_the_index_goes_unnoticed() {
     let disk = stored();
     let good = open(&disk).load().unwrap();
     drop(open(&disk));
