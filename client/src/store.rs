@@ -165,6 +165,10 @@ pub struct Loaded {
     /// Whether the last writes before this start were cut short, as by a power cut. They were never
     /// reported durable, unless the disk has lost what it had promised to keep.
     pub was_torn: bool,
+    /// Whether damaged pages were found at this start, and everything was copied out of them. What
+    /// could not be believed is told where it belongs; a name that went bad takes its record
+    /// elsewhere, so there may be a damaged one of which nobody knows whose it was.
+    pub was_salvaged: bool,
 }
 
 /// What is stored of a channel, besides its payments.

@@ -21,6 +21,9 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Makes an empty file, in place of one that is there.
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
 
+    /// Gives a file another name, in place of a file that has it, at once or not at all.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
 
@@ -101,6 +104,10 @@ impl Disk for Folder {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let path = self.path.join(name);
         Ok(Arc::new(options().create(true).truncate(true).open(path)?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -44,12 +44,18 @@ use super::{
 #[derive(Debug)]
 pub struct FileStore {
     queue: Arc<Queue>,
-    disk: Arc<dyn Disk>,
-    /// Gone once the store is closed.
-    index: Mutex<Option<Arc<Index>>>,
+    /// Gone once the store is closed, so that it can be opened again.
+    open: Mutex<Option<Open>>,
     committer: Mutex<Option<JoinHandle<()>>>,
     flushes: Arc<AtomicU64>,
     was_torn: bool,
+}
+
+/// What reading needs.
+#[derive(Clone, Debug)]
+struct Open {
+    disk: Arc<dyn Disk>,
+    index: Arc<Index>,
 }
 
 /// How a [`FileStore`] behaves.
@@ -94,7 +100,7 @@ impl FileStore {
         let opened = Committer::open(&disk, identity, options, &flushes)?;
         let (committer, was_torn) = opened;
         let queue = Arc::new(Queue::new(&options));
-        let index = Mutex::new(Some(committer.index().clone()));
+        let index = committer.index().clone();
         let thread = {
             let queue = queue.clone();
             std::thread::Builder::new()
@@ -104,8 +110,7 @@ impl FileStore {
         };
         Ok(Self {
             queue,
-            disk,
-            index,
+            open: Mutex::new(Some(Open { disk, index })),
             committer: Mutex::new(Some(thread)),
             flushes,
             was_torn,
@@ -118,11 +123,11 @@ impl FileStore {
         self.flushes.load(Ordering::Relaxed)
     }
 
-    /// The index after it has followed everything written so far.
-    fn index(&self) -> Result<Arc<Index>, StoreError> {
+    /// What reading needs, after the index has followed everything written so far.
+    fn followed(&self) -> Result<Open, StoreError> {
         self.queue.ask(Request::Follow)?;
-        let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        index.clone().ok_or(StoreError::Closed)
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.clone().ok_or(StoreError::Closed)
     }
 }
 
@@ -130,7 +135,7 @@ impl Store for FileStore {
     fn load(&self) -> Result<Loaded, StoreError> {
         Ok(Loaded {
             was_torn: self.was_torn,
-            ..self.index()?.load()?
+            ..self.followed()?.index.load()?
         })
     }
 
@@ -160,10 +165,10 @@ impl Store for FileStore {
         from: Version,
         limit: usize,
     ) -> Result<Vec<StoredPayments>, StoreError> {
-        let index = self.index()?;
+        let Open { disk, index } = self.followed()?;
         // The journal is not written over while somebody reads in it.
         let _reading = self.queue.reading();
-        index.payments(&*self.disk, (channel, from), limit)
+        index.payments(&*disk, (channel, from), limit)
     }
 
     fn archived(
@@ -171,12 +176,12 @@ impl Store for FileStore {
         after: Option<&ChannelId>,
         limit: usize,
     ) -> Result<Vec<(ChannelId, Result<StoredChannel, Damage>)>, StoreError> {
-        self.index()?.archived(after, limit)
+        self.followed()?.index.archived(after, limit)
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        let index = self.index.lock();
-        drop(index.unwrap_or_else(PoisonError::into_inner).take());
+        let open = self.open.lock();
+        drop(open.unwrap_or_else(PoisonError::into_inner).take());
         let closed = self.queue.ask(Request::Close);
         let thread = self.committer.lock();
         let thread = thread.unwrap_or_else(PoisonError::into_inner).take();

@@ -238,6 +238,7 @@ impl Store for MemoryStore {
                 .map(|(name, value)| (name.clone(), Ok(value.clone())))
                 .collect(),
             was_torn: false,
+            was_salvaged: false,
         })
     }
 

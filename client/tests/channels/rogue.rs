@@ -273,6 +273,7 @@ impl Rogue {
             newest: channel.current.clone().into(),
             pending: None,
             witness: None,
+            offered: None,
             signed_through: Some(channel.current.version()),
             wants_answer: false,
         }

@@ -185,19 +185,30 @@ impl FrameBuffer {
 impl Head {
     /// `None` if this is no frame's head.
     pub(super) fn decode(bytes: &[u8; HEAD_LENGTH]) -> Option<Self> {
+        bytes.starts_with(&MAGIC).then(|| Self::read(bytes))
+    }
+
+    /// What the head of this frame was if only its magic and sequence went bad.
+    pub(super) fn mended(bytes: &[u8; HEAD_LENGTH], sequence: u64) -> Self {
+        let mut bytes = *bytes;
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..16].copy_from_slice(&sequence.to_be_bytes());
+        Self::read(&bytes)
+    }
+
+    fn read(bytes: &[u8; HEAD_LENGTH]) -> Self {
         let number = |at: usize| {
             let bytes = bytes[at..at + 8].try_into();
             u64::from_be_bytes(bytes.expect("8 bytes"))
         };
-        (bytes[..8] == MAGIC).then(|| Self {
+        let (sealed, seal) = bytes.split_at(SEALED_LENGTH);
+        Self {
             sequence: number(8),
             contents_length: number(16),
             directory_length: number(24),
-            sealed: bytes[..SEALED_LENGTH].try_into().expect("a head is longer"),
-            seal: bytes[SEALED_LENGTH..]
-                .try_into()
-                .expect("a seal is the rest"),
-        })
+            sealed: sealed.try_into().expect("split there"),
+            seal: seal.try_into().expect("the rest of a head"),
+        }
     }
 
     /// How long the frame is; `None` if that is no number.

@@ -4,22 +4,23 @@
 //! |---|---|---|
 //! | `meta` | `store` | format of the store (2 bytes), then its owner's key |
 //! | | `journal` | where the journal stands ([`JournalState`]) |
-//! | | `cursor` | of the event log |
+//! | | `cursor` | of the event log; empty as long as there is none |
 //! | `entries` | name | the client's values |
 //! | `openings`, `snapshots` | channel | of the channels that are loaded |
 //! | `archived openings`, `archived snapshots` | channel | of those that are not |
 //! | `payments` | channel, version | the payments, or where in which journal they lie |
 //! | `kept journals` | number | how many payments in it are still pointed to |
 //!
-//! It is changed rarely, so it can afford two-phase commits: after a crash it is opened without
-//! being read, and a page that went bad is never taken for a commit that did not finish.
+//! It is changed rarely, so it can afford two-phase commits: a page that went bad is never taken for
+//! a commit that a crash has cut short.
 //!
-//! `redb` verifies its pages only after a crash without two-phase commits, and may panic about what
-//! it finds. Records have checksums of their own for that, and panics are caught where they arise
-//! ([`guarded`]).
+//! Its pages are verified when it is opened, since `redb` trusts them from then on. A file that fails
+//! this is not given up: records have checksums of their own, which tell the good from the bad
+//! ([`salvage`]). Whatever `redb` panics about nevertheless is caught where it arises ([`guarded`]).
 
 mod apply;
 mod read;
+mod salvage;
 
 pub(super) use self::apply::{Pass, Present};
 
@@ -36,7 +37,7 @@ use redb::{
 
 use super::backend::Backend;
 use super::journal::JournalState;
-use crate::store::disk::Disk;
+use crate::store::disk::{Disk, DiskFile};
 use crate::store::record::{self, Kind, PaymentsKey, Sealed};
 use crate::store::{Flaw, StoreError};
 
@@ -68,10 +69,13 @@ const CURSOR: &str = "cursor";
 #[derive(Debug)]
 pub(super) struct Index {
     database: Database,
+    /// Its pages were damaged when it was opened, and it was made anew.
+    is_salvaged: bool,
 }
 
 impl Index {
-    /// Opens the index or makes a new, empty one.
+    /// Opens the index or makes a new, empty one. One whose pages are damaged is made anew from the
+    /// records in it, if they are all there.
     pub(super) fn open(disk: &dyn Disk, flushes: &Arc<AtomicU64>) -> Result<Self, StoreError> {
         let file = match disk
             .open(NAME)
@@ -82,15 +86,40 @@ impl Index {
                 .create(NAME)
                 .map_err(StoreError::io("making its index"))?,
         };
+        match Self::open_file(file.clone(), flushes) {
+            Err(StoreError::Damaged { reason }) => {
+                if !salvage::salvage(disk, &*file, flushes)? {
+                    return Err(StoreError::Damaged { reason });
+                }
+                let file = disk
+                    .open(NAME)
+                    .map_err(StoreError::io("opening its index"))?;
+                let file = file.expect("it has just been put there");
+                Ok(Self {
+                    is_salvaged: true,
+                    ..Self::open_file(file, flushes)?
+                })
+            }
+            opened => opened,
+        }
+    }
+
+    /// Opens the index in this file, and verifies all of its pages.
+    fn open_file(file: Arc<dyn DiskFile>, flushes: &Arc<AtomicU64>) -> Result<Self, StoreError> {
         let backend = Backend {
             file,
             flushes: flushes.clone(),
         };
         guarded(|| {
             let mut builder = Database::builder();
-            builder.set_cache_size(CACHE);
+            builder
+                .set_cache_size(CACHE)
+                .set_check_integrity_on_open(true);
             let database = builder.create_with_backend(backend)?;
-            Ok(Self { database })
+            Ok(Self {
+                database,
+                is_salvaged: false,
+            })
         })
     }
 
@@ -136,6 +165,9 @@ impl Index {
                 meta.insert(STORE, &record[..])?;
                 let record = Sealed::new(Kind::Journal, &[], journal.encode()).record();
                 meta.insert(JOURNAL, &record[..])?;
+                // Always there, so that it cannot go missing unnoticed.
+                let record = Sealed::new(Kind::Cursor, &[], Vec::new()).record();
+                meta.insert(CURSOR, &record[..])?;
             }
             write.open_table(ENTRIES)?;
             for table in [OPENINGS, SNAPSHOTS, ARCHIVED_OPENINGS, ARCHIVED_SNAPSHOTS] {
@@ -221,6 +253,11 @@ impl From<redb::Error> for StoreError {
             redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Self::NotAStore {
                     reason: error.to_string(),
+                }
+            }
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::Damaged {
+                    reason: "its index is cut short".to_owned(),
                 }
             }
             redb::Error::Io(error) => Self::io("reading or writing its index")(error),

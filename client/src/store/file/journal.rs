@@ -278,32 +278,45 @@ impl Journal {
     }
 
     fn frame_at(&self, at: u64, sequence: u64, file_length: u64) -> Result<Found, StoreError> {
-        let mut found = Found::default();
         if file_length.saturating_sub(at) < HEAD_LENGTH as u64 {
-            return Ok(found);
+            return Ok(Found::default());
         }
-        let mut head = [0; HEAD_LENGTH];
-        self.read_at(at, &mut head)?;
-        let Some(head) = Head::decode(&head).filter(|head| head.sequence == sequence) else {
-            return Ok(found);
-        };
-        found.is_begun = true;
+        let mut bytes = [0; HEAD_LENGTH];
+        self.read_at(at, &mut bytes)?;
+        let head = Head::decode(&bytes).filter(|head| head.sequence == sequence);
+        let likely = head.unwrap_or_else(|| Head::mended(&bytes, sequence));
+        let body = self.sealed_body(&likely, at, file_length)?;
+        Ok(Found {
+            is_begun: head.is_some() || body.is_some(),
+            sealed: head.zip(body),
+        })
+    }
+
+    /// What follows the head of a frame, if the seal is good.
+    fn sealed_body(
+        &self,
+        head: &Head,
+        at: u64,
+        file_length: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         // Lengths are compared with what is there before anything is reserved for them.
         let Some(length) = head.frame_length().filter(|l| *l <= file_length - at) else {
-            return Ok(found);
+            return Ok(None);
         };
-        let mut frame = vec![0; length as usize - HEAD_LENGTH];
-        self.read_at(at + HEAD_LENGTH as u64, &mut frame)?;
-        if head.seals(&self.salt, &frame[head.contents_length as usize..]) {
-            found.sealed = Some((head, frame));
-        }
-        Ok(found)
+        let mut body = vec![0; length as usize - HEAD_LENGTH];
+        self.read_at(at + HEAD_LENGTH as u64, &mut body)?;
+        let directory = &body[head.contents_length as usize..];
+        let is_good = head.seals(&self.salt, directory);
+        Ok(is_good.then_some(body))
     }
 
     /// The sequence of some frame of this pass behind the end.
     fn later_frame(&self, file_length: u64) -> Result<Option<u64>, StoreError> {
+        // The room of the last frame may be longer than the file.
         let mut rest = vec![0; file_length.saturating_sub(self.end) as usize];
-        self.read_at(self.end, &mut rest)?;
+        if !rest.is_empty() {
+            self.read_at(self.end, &mut rest)?;
+        }
         for at in (0..rest.len()).step_by(ALIGNMENT) {
             let Some(head) = rest[at..].first_chunk().and_then(Head::decode) else {
                 continue;
@@ -324,7 +337,7 @@ impl Journal {
 /// What lies where a frame may lie.
 #[derive(Default)]
 struct Found {
-    /// A head that fits.
+    /// A head that fits, or all else.
     is_begun: bool,
     /// The frame without its head, if the seal is good.
     sealed: Option<(Head, Vec<u8>)>,

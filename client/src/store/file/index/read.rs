@@ -25,7 +25,8 @@ impl Index {
         guarded(|| {
             let read = self.database.begin_read()?;
             let meta = read.open_table(META)?;
-            let cursor = meta.get(CURSOR)?.map(|record| open_cursor(record.value()));
+            let cursor = meta.get(CURSOR)?;
+            let cursor = open_cursor(cursor.as_ref().map(|record| record.value())).transpose();
             let mut entries = BTreeMap::new();
             for entry in read.open_table(ENTRIES)?.iter()? {
                 let (name, value) = entry?;
@@ -40,6 +41,7 @@ impl Index {
                 cursor,
                 entries,
                 was_torn: false,
+                was_salvaged: self.is_salvaged,
             })
         })
     }
@@ -129,14 +131,17 @@ fn stored_channel([opening, snapshot]: Parts) -> Result<StoredChannel, Damage> {
     })
 }
 
-fn open_cursor(record: &[u8]) -> Result<u64, Damage> {
-    let contents = record::open(Kind::Cursor, &[], record);
-    let number = contents.and_then(|contents| {
-        let length = contents.len();
-        contents.try_into().map_err(|_| Flaw::Short { length })
+fn open_cursor(record: Option<&[u8]>) -> Result<Option<u64>, Damage> {
+    let contents = record.ok_or(Flaw::Missing);
+    let contents = contents.and_then(|record| record::open(Kind::Cursor, &[], record));
+    let number = contents.and_then(|contents| match contents {
+        [] => Ok(None),
+        _ => contents.try_into().map(Some).map_err(|_| Flaw::Short {
+            length: contents.len(),
+        }),
     });
     number
-        .map(u64::from_be_bytes)
+        .map(|number| number.map(u64::from_be_bytes))
         .map_err(damage(RecordKind::Cursor))
 }
 
