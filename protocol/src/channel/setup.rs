@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::encoding::{Canonical, Reader};
-use crate::{Account, AssetIdx, Params, PartIdx, State, Timestamp, WithdrawalAuth};
+use crate::{Account, AssetIdx, Params, PartIdx, State, Timestamp, Version, WithdrawalAuth};
 
 /// What never changes about a channel from its owner's point of view. Stored once.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -85,6 +85,7 @@ impl Setup {
         };
         let fits = setup.params.participants().len() == 2
             && setup.part.index() < 2
+            && setup.initial.version() == Version::INITIAL
             && setup.initial.channel() == setup.params.id()
             && setup.initial.has_shape_of(&setup.params);
         fits.then_some(setup)

@@ -127,6 +127,13 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             (None, _) => None,
             (Some(_), None) => return Err(RestoreError::Malformed),
         };
+        let signed = [
+            current.as_ref().map(SignedState::version),
+            pending.as_ref().map(|pending| pending.state.version()),
+        ];
+        if signed.into_iter().flatten().max() > snapshot.highest_signed {
+            return Err(RestoreError::Malformed);
+        }
         let refused = snapshot.refused.map(Proposed::from_witness);
         let refused = match refused {
             Some(None) => return Err(RestoreError::Malformed),

@@ -173,6 +173,10 @@ pub fn digests(file: &Value) {
             "Refund" => Domain::Refund,
             "FundsAccount" => Domain::FundsAccount,
             "DepositAccount" => Domain::DepositAccount,
+            "Proposal" => Domain::Proposal,
+            "Nonce" => Domain::Nonce,
+            "Payments" => Domain::Payments,
+            "Request" => Domain::Request,
             other => panic!("no domain: {other}"),
         };
         assert_eq!(domain.tag(), &array(case, "tag"), "{case:#}");

@@ -71,6 +71,21 @@ impl Store {
         Channel::restore(setup, limits, signer, snapshot, payments).unwrap()
     }
 
+    pub fn setup(&self) -> &[u8] {
+        &self.setup
+    }
+
+    /// The last snapshot.
+    #[track_caller]
+    pub fn snapshot(&self) -> &[u8] {
+        self.snapshot.as_ref().expect("nothing is stored yet")
+    }
+
+    /// The payments that led to a version.
+    pub fn payments(&self, version: Version) -> Option<&[u8]> {
+        self.payments.get(&version).map(Vec::as_slice)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.snapshot.is_none()
     }

@@ -17,6 +17,10 @@ pub fn digests() -> File {
         Domain::Refund,
         Domain::FundsAccount,
         Domain::DepositAccount,
+        Domain::Proposal,
+        Domain::Nonce,
+        Domain::Payments,
+        Domain::Request,
     ];
     let case = |domain: Domain, bytes: &[u8]| {
         json!({
