@@ -77,12 +77,15 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         }
     }
 
-    /// What was seen of the channel. An older view than the last changes nothing.
+    /// What was seen of the channel. An older look than the last changes nothing.
     pub fn handle_view(&mut self, now: Timestamp, view: View) {
-        let is_older = self.view.as_ref().is_some_and(|last| view.at < last.at);
+        // A look that began before "nothing has happened until then" was told, and ended after it,
+        // can have seen what happened since.
+        let is_older = view.at < self.looked_at;
         if is_older || matches!(self.phase, Phase::Closed | Phase::Signing { .. }) {
             return;
         }
+        self.looked_at = view.at;
         let before = self.view.replace(view.clone());
         match view.status {
             Status::Open { holdings } => self.handle_holdings(&holdings),
