@@ -86,6 +86,8 @@ pub struct Channel<S, V = K256> {
     /// Whether the peer has shown since the start how far it is: then this is no old copy.
     is_current: bool,
     view: Option<View>,
+    /// When the view was looked at, at the latest. Its own time moves on while nothing happens.
+    looked_at: Timestamp,
     queue: Queue,
     offered: Option<Offered>,
     ending: Ending,
@@ -179,7 +181,8 @@ impl<S, V> core::hash::Hash for Channel<S, V> {
         (&self.setup, self.limits, &self.phase, &self.commitments).hash(hasher);
         (self.turn, self.link, self.is_current, &self.view).hash(hasher);
         (&self.queue, &self.offered, self.ending, &self.kept).hash(hasher);
-        (self.was_open, self.resend_at, self.unanswered_since).hash(hasher);
+        (self.looked_at, self.was_open).hash(hasher);
+        (self.resend_at, self.unanswered_since).hash(hasher);
         (
             self.has_complained,
             self.half_time,
@@ -208,6 +211,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             link: Link::Down,
             is_current: false,
             view: None,
+            looked_at: Timestamp::default(),
             queue: Queue::default(),
             offered: None,
             ending: Ending::default(),

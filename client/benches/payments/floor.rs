@@ -10,7 +10,7 @@
 //! ```
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek as _, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::thread;
@@ -26,6 +26,8 @@ pub const PAYMENT_BYTES: usize = 8;
 const STATE_BYTES: usize = 200;
 /// What a side stores of a state.
 const RECORD_BYTES: usize = 400;
+/// How long a side's file is.
+const FILE_BYTES: u64 = 32 << 20;
 /// The most plaintext of one Noise message.
 const CHUNK: usize = 65_535 - 16;
 
@@ -158,6 +160,10 @@ impl Side {
     fn store(&mut self, payments: &[u8]) {
         if let Some(file) = &mut self.file {
             let record = [&[0; RECORD_BYTES], payments].concat();
+            // Over bytes that are there: a file that grows costs the flush of its size too.
+            if file.stream_position().unwrap() + record.len() as u64 > FILE_BYTES {
+                file.rewind().unwrap();
+            }
             file.write_all(&record).unwrap();
             file.sync_data().unwrap();
         }
@@ -165,7 +171,14 @@ impl Side {
 }
 
 fn log_file(path: &Path) -> File {
-    File::create(path).unwrap()
+    let mut file = File::create(path).unwrap();
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..FILE_BYTES >> 20 {
+        file.write_all(&zeros).unwrap();
+    }
+    file.sync_all().unwrap();
+    file.rewind().unwrap();
+    file
 }
 
 fn read_length(stream: &mut TcpStream) -> usize {

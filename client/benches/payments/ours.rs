@@ -135,9 +135,9 @@ impl Network {
         let transport = TcpTransport::bind(key(number), loopback, TcpConfig::default());
         let transport = transport.await.unwrap();
         let address = transport.local_address();
-        // The adjudicator is seen once, and polled so seldom that it is not measured.
+        // Polled so seldom that it takes less than a hundredth of the time.
         let config = Config {
-            poll_interval: Duration::from_secs(600),
+            poll_interval: Duration::from_secs(1),
             max_view_age: Duration::from_secs(3_600),
             ..Config::new(Account::of(owner))
         };

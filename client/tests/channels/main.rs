@@ -7,4 +7,5 @@ mod disputes;
 mod paying;
 mod persistence;
 mod proposals;
+mod recovery;
 mod rogue;

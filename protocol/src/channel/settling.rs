@@ -88,15 +88,17 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         self.force();
     }
 
-    /// What was seen of the channel. A view that tells less than the last changes nothing.
+    /// What was seen of the channel by a look. One that tells less than the last changes nothing.
     pub fn handle_view(&mut self, now: Timestamp, view: View) {
-        let is_outdated = self
-            .view
-            .as_ref()
-            .is_some_and(|last| tells_less(&view, last));
-        if is_outdated || matches!(self.phase, Phase::Closed | Phase::Signing { .. }) {
+        if matches!(self.phase, Phase::Closed | Phase::Signing { .. }) {
             return;
         }
+        if self.tells_less(&view) {
+            // But whatever the call before it was to bring about is not there.
+            self.last_call = None;
+            return self.advance(now);
+        }
+        self.looked_at = view.at;
         let before = self.view.replace(view.clone());
         match view.status {
             Status::Open { holdings } => self.handle_holdings(&holdings),
@@ -136,6 +138,23 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             self.enter_settling_if_due(now);
             self.emit_call(now, true);
         }
+    }
+
+    /// Whether `view` is known to be older than what was seen last. How far the channel was decides
+    /// before the time does: times are only known not to be later than what was seen, the channel
+    /// never goes back. Looks are compared with looks: one that began before "nothing has happened
+    /// until then" was told, and ended after it, can have seen what happened since.
+    fn tells_less(&self, view: &View) -> bool {
+        let progress = |view: &View| match &view.status {
+            Status::Open { .. } => (0, None),
+            Status::Registered { rank, .. } => (1, Some(*rank)),
+            Status::Concluded { .. } => (2, None),
+        };
+        let Some(last) = &self.view else {
+            return false;
+        };
+        let (found, known) = (progress(view), progress(last));
+        found < known || (found == known && view.at < self.looked_at)
     }
 
     /// Nothing has happened to the channel at the adjudicator until `as_of`: if it was open when it
@@ -464,18 +483,6 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         let current = self.commitments.current();
         current.map_or_else(Vec::new, |current| own_column(current.state(), self.part()))
     }
-}
-
-/// Whether `view` is known to be older than `last`. How far the channel was decides before the time
-/// does: times are only known not to be later than what was seen, the channel never goes back.
-fn tells_less(view: &View, last: &View) -> bool {
-    let progress = |view: &View| match &view.status {
-        Status::Open { .. } => (0, None),
-        Status::Registered { rank, .. } => (1, Some(*rank)),
-        Status::Concluded { .. } => (2, None),
-    };
-    let (ours, theirs) = (progress(view), progress(last));
-    ours < theirs || (ours == theirs && view.at < last.at)
 }
 
 fn is_same_registration(before: &View, rank: Rank) -> bool {
