@@ -378,6 +378,8 @@ async fn closing_ends_both_halves() {
         .send(FrameKind::Message, &[0; 1 << 20])
         .is_ok()
     {}
+    // Whoever writes waits for the peer by now.
+    sleep(Duration::from_millis(20)).await;
     accepted.sender.close();
     assert!(next(&mut accepted.receiver).await.unwrap().is_none());
     let sent = accepted.sender.send(FrameKind::Message, b"");

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use perun_client::link::{LinkError, TcpConfig, Transport as _};
+use perun_client::link::{FrameKind, LinkError, TcpConfig, Transport as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::raw::{self, Raw};
-use crate::{LONG, identity, key, tcp, tcp_connected, tcp_with};
+use crate::{LONG, identity, key, next, tcp, tcp_connected, tcp_with};
 
 /// Whether the other side ends the connection (and sends at most its half of a handshake first).
 async fn is_ended(mut stream: TcpStream) -> bool {
@@ -77,6 +77,42 @@ async fn a_hello_for_another_static_key_proves_nothing() {
     let honest = Raw::dial(address, &key(2)).await.unwrap();
     assert_eq!(transport.accept().await.unwrap().peer, identity(2));
     drop(honest);
+}
+
+/// Somebody on the way has recorded a session and plays it once more.
+#[tokio::test]
+async fn a_recorded_session_opens_nothing() {
+    let (one, other) = (tcp(1).await, tcp(2).await);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let on_the_way = listener.local_addr().unwrap().to_string();
+    let address = other.local_address();
+    let recording = tokio::spawn(async move {
+        let (near, _) = listener.accept().await.unwrap();
+        let (mut near, mut near_out) = near.into_split();
+        let far = TcpStream::connect(address).await.unwrap();
+        let (mut far, mut far_out) = far.into_split();
+        tokio::spawn(async move { tokio::io::copy(&mut far, &mut near_out).await });
+        let mut recorded = Vec::new();
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = near.read(&mut bytes).await {
+            recorded.extend(&bytes[..count]);
+            far_out.write_all(&bytes[..count]).await.unwrap();
+        }
+        recorded
+    });
+    let dialling = one.connect(identity(2), &on_the_way);
+    let (dialled, accepted) = tokio::join!(dialling, other.accept());
+    let (dialled, mut accepted) = (dialled.unwrap(), accepted.unwrap());
+    dialled.sender.send(FrameKind::Message, b"pay").unwrap();
+    assert!(next(&mut accepted.receiver).await.unwrap().is_some());
+    drop(dialled);
+    let recorded = timeout(LONG, recording).await.unwrap().unwrap();
+    assert!(recorded.len() > 200);
+    let mut again = TcpStream::connect(address).await.unwrap();
+    again.write_all(&recorded).await.unwrap();
+    assert!(is_ended(again).await);
+    let accepted = timeout(Duration::from_millis(50), other.accept()).await;
+    assert!(accepted.is_err(), "nobody has proved anything");
 }
 
 #[tokio::test]

@@ -432,6 +432,23 @@ async fn nothing_outlives_a_shutdown() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_accepted_during_a_shutdown_is_turned_away() {
+    let network = Network::new(1);
+    let mut one = someone(&network, 1);
+    let stranger = memory(&network, 2);
+    let mut connection = stranger.connect(identity(1), "1").await.unwrap();
+    // Nobody has had time to accept it.
+    one.peers.shutdown().await;
+    let (kind, reason) = next(&mut connection.receiver).await.unwrap().unwrap();
+    assert_eq!(
+        (kind, &reason[..]),
+        (FrameKind::Goodbye, &b"the client stops"[..])
+    );
+    assert!(next(&mut connection.receiver).await.unwrap().is_none());
+    assert_eq!(one.all_heard(), []);
+}
+
 /// Whatever breaks and whenever, in the end they are connected, and every connection that was told
 /// ended before the next.
 #[tokio::test(start_paused = true)]
