@@ -293,6 +293,10 @@ impl Shared {
             }
             None => driver.input(|_, _| ()),
         }
+        // The link may have broken meanwhile.
+        if !self.is_connected(peer) {
+            driver.input(|machine, _| machine.handle_disconnected());
+        }
         driver
     }
 

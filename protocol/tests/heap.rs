@@ -203,16 +203,15 @@ impl Bench {
 
     /// As many payments as one update takes, in all assets.
     fn pay(&mut self, side: usize) {
-        let assets = self.assets;
+        let (assets, now) = (self.assets, self.now);
         self.on(side, |channel| {
             for number in 0.. {
                 let payment = payment_in((number % assets) as u8, 1);
-                if channel.enqueue(&payment).is_err() {
+                if channel.pay(now, &payment).is_err() {
                     return;
                 }
             }
         });
-        let now = self.now;
         self.on(side, |channel| channel.handle_timeout(now));
     }
 }

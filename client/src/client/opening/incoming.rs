@@ -7,7 +7,7 @@ use perun_protocol::wire::{Acceptance, Proposal, ProposalId, Reason, RejectCode,
 use perun_protocol::{Amount, Participant, PublicKey, Timestamp};
 use tokio::sync::mpsc;
 
-use super::{OpenError, fresh_share, opened};
+use super::{OpenError, after, fresh_share, opened};
 use crate::channel::Channel;
 use crate::client::Shared;
 use crate::driver::{Driver, Machine};
@@ -149,6 +149,11 @@ impl IncomingProposal {
             return Err(OpenError::OtherAdjudicator);
         }
         shared.check_duration(proposal.terms.challenge_duration)?;
+        let (now, latest) = (shared.now(), shared.config().fund_within_at_most);
+        let fund_by = proposal.terms.fund_by;
+        if fund_by < proposal.expires_at || fund_by > after(now, latest) {
+            return Err(OpenError::Deadlines { latest });
+        }
         let acceptance = Acceptance {
             proposal: self.id,
             part: Proposal::ACCEPTOR,
