@@ -12,7 +12,7 @@ use crate::event::{Change, Event};
 use crate::store::Store;
 
 /// The version of the interface; grows when a client must know.
-pub const INTERFACE: u16 = 1;
+pub const INTERFACE: u16 = 2;
 
 /// The rules over everything in stable memory.
 pub struct Adjudicator {

@@ -71,7 +71,11 @@ impl Adjudicator {
     }
 
     /// A page of the event log.
-    pub fn events(&self, request: &EventsRequest) -> Result<EventsPage, EventsError> {
+    pub fn events(
+        &self,
+        request: &EventsRequest,
+        now: Timestamp,
+    ) -> Result<EventsPage, EventsError> {
         let of = request
             .channel
             .as_ref()
@@ -97,6 +101,7 @@ impl Adjudicator {
                 .collect(),
             next,
             total,
+            as_of_ns: now.nanos(),
             certificate: None,
             witness: None,
         })

@@ -60,7 +60,7 @@ fn queries_answer_replicated_calls_too() {
         .ic
         .update(user(0), world.adjudicator, "info", no_arguments());
     let info: perun_canister_api::Info = candid::decode_one(&reply.unwrap()).unwrap();
-    assert_eq!(info.interface, 1);
+    assert_eq!(info.interface, 2);
     assert_eq!(
         info.ledgers[0].fee,
         Some(world::FEE),
@@ -95,6 +95,25 @@ fn the_log_is_read_page_by_page() {
     assert_eq!(page(Some(&other), 4, 1), (vec![], 4, 4));
     assert_eq!(page(None, u64::MAX, u32::MAX), (vec![], u64::MAX, 4));
     assert_eq!(page(None, 1, 0), (vec![], 1, 4));
+}
+
+#[test]
+fn a_page_of_the_log_tells_as_of_when_it_is() {
+    let mut world = World::new();
+    world.funded(1, [10, 20]);
+    let hour = std::time::Duration::from_secs(3_600);
+    for _ in 0..2 {
+        let request = perun_canister_api::EventsRequest {
+            channel: None,
+            start: 0,
+            length: 100,
+        };
+        let page: Result<perun_canister_api::EventsPage, perun_canister_api::EventsError> =
+            world.ask("query_events", request);
+        // Not when the last event happened, but when the page was made.
+        assert_eq!(page.unwrap().as_of_ns, world.ic.time_ns());
+        world.ic.advance(hour);
+    }
 }
 
 #[test]

@@ -91,6 +91,8 @@ pub enum WrongAnswer {
         /// The index of the event that is out of place, or the cursor.
         index: u64,
     },
+    /// A channel is further than an answer that came later says.
+    WentBack,
     /// A question that cannot be refused was.
     Refusal {
         /// The refusal in words.
@@ -241,6 +243,7 @@ impl fmt::Display for WrongAnswer {
             }
             Self::DepositAmount => write!(f, "the amount to pay is not share and fee"),
             Self::EventOrder { index } => write!(f, "the events are out of order at {index}"),
+            Self::WentBack => write!(f, "the channel is further than that already"),
             Self::Refusal { words } => {
                 write!(f, "a question that cannot be refused was refused: {words}")
             }

@@ -18,6 +18,9 @@ pub struct EventsPage {
     pub next: u64,
     /// How many events the log has, of all channels.
     pub total: u64,
+    /// The adjudicator's time when the page was made. If `next` is not below `total`, nothing else
+    /// has happened until then.
+    pub as_of: Timestamp,
 }
 
 /// One entry of the log.
@@ -115,6 +118,7 @@ impl EventsPage {
             events,
             next: page.next,
             total: page.total,
+            as_of: Timestamp::from_nanos(page.as_of_ns),
         })
     }
 }
@@ -223,6 +227,7 @@ mod tests {
             events,
             next,
             total: 100,
+            as_of_ns: 7,
             certificate: None,
             witness: None,
         }

@@ -13,6 +13,7 @@
 //! the deposit account of a channel that it refuses could not be taken out again.
 
 mod error;
+mod missing;
 mod order;
 mod wait;
 
@@ -77,6 +78,11 @@ impl Funder {
             poll_interval,
             ..self
         }
+    }
+
+    /// The adjudicator that is deposited with.
+    pub fn adjudicator(&self) -> &Adjudicator {
+        &self.adjudicator
     }
 
     /// The account that pays.

@@ -27,6 +27,9 @@
 //! | [`Adjudicator::conclude`], [`Adjudicator::conclude_final`] | concluding again changes nothing |
 //! | [`Adjudicator::withdraw`] | a remainder is paid once; the event log shows it |
 //!
+//! [`chain`] puts these together for channels: what is seen, what is to be done until it is done,
+//! what happens, and what time it is.
+//!
 //! Only `perun-protocol`'s rules decide about money; here nothing is decided, only carried.
 
 #![forbid(unsafe_code)]
@@ -35,12 +38,19 @@ pub mod adjudicator;
 mod answer;
 mod call_error;
 mod canister;
+pub mod chain;
+pub mod channel;
+pub mod client;
+mod driver;
 mod event;
+pub mod events;
 mod funder;
 mod ledger;
+pub mod link;
 mod patience;
 mod refusal;
 mod repeat;
+pub mod store;
 mod suitability;
 mod token;
 mod transport;

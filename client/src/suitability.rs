@@ -6,12 +6,12 @@ use std::fmt;
 
 use candid::Principal;
 use perun_canister_api::{Info, convert};
-use perun_protocol::{AssetId, ChannelKind, Params, ParamsError};
+use perun_protocol::{AssetId, ChallengeDuration, ChannelKind, Params, ParamsError};
 
 use crate::CallError;
 
 /// The version of the adjudicator's interface that this client speaks.
-pub const INTERFACE: u16 = 1;
+pub const INTERFACE: u16 = 2;
 
 /// Why an adjudicator and a channel do not fit each other.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -64,20 +64,33 @@ pub enum CheckError {
 /// Checks everything that the adjudicator `id` with this `info` will check when it takes the first
 /// deposit.
 pub(crate) fn check(id: Principal, info: &Info, params: &Params) -> Result<(), Unsuitable> {
+    let duration = params.challenge_duration();
+    check_terms(id, info, params.adjudicator(), params.assets(), duration)?;
+    if params.kind() != ChannelKind::Ledger {
+        return Err(Unsuitable::NotALedgerChannel);
+    }
+    params.check_keys().map_err(Unsuitable::InvalidParams)
+}
+
+/// Checks as much of it as can be said before the participants are known.
+pub(crate) fn check_terms(
+    id: Principal,
+    info: &Info,
+    adjudicator: perun_protocol::Principal,
+    assets: &[AssetId],
+    challenge_duration: ChallengeDuration,
+) -> Result<(), Unsuitable> {
     if info.interface != INTERFACE {
         return Err(Unsuitable::Interface {
             found: info.interface,
             expected: INTERFACE,
         });
     }
-    let named = convert::principal_to_candid(&params.adjudicator());
+    let named = convert::principal_to_candid(&adjudicator);
     if named != id {
         return Err(Unsuitable::WrongAdjudicator { asked: id, named });
     }
-    if params.kind() != ChannelKind::Ledger {
-        return Err(Unsuitable::NotALedgerChannel);
-    }
-    let given_s = params.challenge_duration().secs();
+    let given_s = challenge_duration.secs();
     let (min_s, max_s) = (info.min_challenge_duration_s, info.max_challenge_duration_s);
     if !(min_s..=max_s).contains(&given_s) {
         return Err(Unsuitable::ChallengeDuration {
@@ -87,7 +100,7 @@ pub(crate) fn check(id: Principal, info: &Info, params: &Params) -> Result<(), U
         });
     }
     let served = || info.ledgers.iter().map(|served| served.ledger);
-    for AssetId::Icrc(ledger) in params.assets() {
+    for AssetId::Icrc(ledger) in assets {
         let ledger = convert::principal_to_candid(ledger);
         if !served().any(|served| served == ledger) {
             return Err(Unsuitable::LedgerNotServed {
@@ -96,7 +109,7 @@ pub(crate) fn check(id: Principal, info: &Info, params: &Params) -> Result<(), U
             });
         }
     }
-    params.check_keys().map_err(Unsuitable::InvalidParams)
+    Ok(())
 }
 
 impl fmt::Display for Unsuitable {

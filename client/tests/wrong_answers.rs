@@ -10,7 +10,8 @@ use local_ic::{Fault, RejectCode, Target};
 use perun_canister_api::{
     self as api, DepositAccountError, EventsError, HoldingsAnswer, QueryError, StateAnswer, convert,
 };
-use perun_client::{Adjudicator, CallError, Door, Ledger, Nonsense, Phase, WrongAnswer};
+use perun_client::chain::{Chain, Cursor, FollowError};
+use perun_client::{Adjudicator, CallError, Door, Funder, Ledger, Nonsense, Phase, WrongAnswer};
 use world::{ALICE, FIRST, QUICK, TestChannel, World, account, table, units};
 
 /// Installs a canister whose methods answer with fixed bytes, whatever they are asked.
@@ -182,6 +183,75 @@ async fn nobody_is_sent_to_a_strangers_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_channel_does_not_go_back() {
+    let world = World::new().await;
+    let channel = world.channel(1);
+    let registered = HoldingsAnswer {
+        holdings: Some(api::Holdings {
+            phase: Phase::Registered,
+            amounts: vec![vec![1, 2]],
+            in_flight: vec![0],
+        }),
+        certificate: None,
+        witness: None,
+    };
+    let nothing = StateAnswer {
+        registered: None,
+        certificate: None,
+        witness: None,
+    };
+    let info = world.adjudicator_for(ALICE).await.info().await.unwrap();
+    let answers = [
+        ("info", answer((info,))),
+        ("query_holdings", answer((Ok::<_, QueryError>(registered),))),
+        ("query_state", answer((Ok::<_, QueryError>(nothing),))),
+    ];
+    let adjudicator = lying_adjudicator(&world, &answers).await;
+    let chain = Chain::new(Funder::new(adjudicator));
+    let found = nonsense(chain.look(&channel.params).await);
+    assert_eq!(
+        (found.method, found.wrong),
+        ("query_state", WrongAnswer::WentBack)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_left_out_is_missed() {
+    let world = World::new().await;
+    let record = |index| api::EventRecord {
+        index,
+        at_ns: index,
+        channel: convert::channel_to_candid(&world.channel(1).params.id()),
+        event: api::Event::Concluded {
+            outcome: vec![vec![1, 2]],
+        },
+    };
+    for (indices, total, missing) in [
+        (vec![0, 2], 3, 1),
+        (vec![1], 2, 0),
+        (vec![], 1, 0),
+        (vec![0, 1], 1, 2),
+    ] {
+        let page = api::EventsPage {
+            events: indices.into_iter().map(record).collect(),
+            next: 3,
+            total,
+            as_of_ns: 9,
+            certificate: None,
+            witness: None,
+        };
+        let bytes = answer((Ok::<_, EventsError>(page),));
+        let adjudicator = lying_adjudicator(&world, &[("query_events", bytes)]).await;
+        let mut follower = Chain::new(Funder::new(adjudicator)).follower(Cursor::START);
+        let Err(FollowError::Read(error)) = follower.poll().await else {
+            panic!("{missing} is missing");
+        };
+        let wrong = nonsense::<(), _>(Err(error)).wrong;
+        assert_eq!(wrong, WrongAnswer::EventOrder { index: missing });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_without_an_end_does_not_keep_us() {
     let world = World::new().await;
     let channel = world.channel(1);
@@ -190,6 +260,7 @@ async fn a_log_without_an_end_does_not_keep_us() {
         events: vec![],
         next: 0,
         total: 10,
+        as_of_ns: 0,
         certificate: None,
         witness: None,
     };

@@ -23,6 +23,10 @@ pub mod happy;
 mod identity;
 mod local;
 mod log;
+mod meeting;
+pub mod payment;
+mod person;
+pub mod restart;
 mod setup_error;
 mod stage;
 
@@ -33,6 +37,8 @@ pub use connect::connect;
 pub use identity::{IdentityError, SharedIdentity, generate, load, load_or_create};
 pub use local::{Endowment, LocalNetwork};
 pub use log::show_log;
+pub use meeting::{Meeting, Scratch};
+pub use person::{Person, Place};
 pub use setup_error::SetupError;
 pub use stage::{Party, Stage};
 

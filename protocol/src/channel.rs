@@ -94,6 +94,8 @@ pub struct Channel<S, V = K256> {
     /// Whether the peer has shown since the start how far it is: then this is no old copy.
     is_current: bool,
     view: Option<View>,
+    /// When the view was looked at, at the latest. Its own time moves on while nothing happens.
+    looked_at: Timestamp,
     queue: Queue,
     offered: Option<Offered>,
     ending: Ending,
@@ -105,6 +107,8 @@ pub struct Channel<S, V = K256> {
     /// Since when our proposal is under way over a link.
     unanswered_since: Option<Timestamp>,
     has_complained: bool,
+    /// When half of the time to refute is over.
+    half_time: Option<Timestamp>,
     /// The latest instant for which [`Channel::handle_timeout`] was called.
     fired_at: Timestamp,
     last_call: Option<AdjudicatorCall>,
@@ -185,9 +189,11 @@ impl<S, V> core::hash::Hash for Channel<S, V> {
         (&self.setup, self.limits, &self.phase, &self.commitments).hash(hasher);
         (self.turn, self.link, self.is_current, &self.view).hash(hasher);
         (&self.queue, &self.offered, self.ending, &self.kept).hash(hasher);
-        (self.was_open, self.resend_at, self.unanswered_since).hash(hasher);
+        (self.looked_at, self.was_open).hash(hasher);
+        (self.resend_at, self.unanswered_since).hash(hasher);
         (
             self.has_complained,
+            self.half_time,
             self.fired_at,
             &self.last_call,
             &self.outputs,
@@ -213,6 +219,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             link: Link::Down,
             is_current: false,
             view: None,
+            looked_at: Timestamp::default(),
             queue: Queue::default(),
             offered: None,
             ending: Ending::default(),
@@ -221,6 +228,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             resend_at: None,
             unanswered_since: None,
             has_complained: false,
+            half_time: None,
             fired_at: Timestamp::default(),
             last_call: None,
             outputs: VecDeque::new(),
@@ -334,6 +342,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         if is_due(self.ending.close_by) {
             self.give_up_closing();
         }
+        self.warn_if_late(now);
         self.advance(now);
     }
 

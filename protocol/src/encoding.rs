@@ -68,6 +68,9 @@ pub enum Domain {
     /// Payments so far and those that follow: the digest is what the payment app keeps in a state
     /// ([`crate::payment`]).
     Payments,
+    /// An off-chain identity and the key of its links: the digest is what the identity signs to say
+    /// that the key speaks for it.
+    LinkKey,
     /// A payment request as it travels: the digest is the memo of the payment that answers it.
     Request,
 }
@@ -85,6 +88,7 @@ impl Domain {
             Self::Proposal => b"perun-icp/proposal/1\0\0\0\0",
             Self::Nonce => b"perun-icp/nonce/1\0\0\0\0\0\0\0",
             Self::Payments => b"perun-icp/payments/1\0\0\0\0",
+            Self::LinkKey => b"perun-icp/link/1\0\0\0\0\0\0\0\0",
             Self::Request => b"perun-icp/request/1\0\0\0\0\0",
         }
     }

@@ -7,6 +7,7 @@
 //! Two backends compute the same: [`K256`] everywhere, and the C library behind the feature
 //! `secp256k1`, which is faster on hosts. Own cryptography is composition only.
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use k256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
@@ -45,6 +46,16 @@ pub trait Signer {
     fn sign(&self, digest: &Digest) -> Signature;
 }
 
+impl<T: Signer + ?Sized> Signer for Arc<T> {
+    fn public_key(&self) -> PublicKey {
+        (**self).public_key()
+    }
+
+    fn sign(&self, digest: &Digest) -> Signature {
+        (**self).sign(digest)
+    }
+}
+
 /// A way to check signatures. All ways give the same answers.
 pub trait Verifier {
     /// Whether `signature` is the low-s signature of `digest` by `key`.
@@ -63,6 +74,55 @@ pub struct Libsecp256k1;
 /// A secret key in memory; its bytes are zeroed when it is dropped.
 #[derive(Clone)]
 pub struct SecretKey(k256::ecdsa::SigningKey);
+
+/// A secret key in memory for the C library, which signs faster; its bytes are overwritten when it is
+/// dropped.
+#[cfg(feature = "secp256k1")]
+pub struct Libsecp256k1Key {
+    secret: secp256k1::SecretKey,
+    public: PublicKey,
+}
+
+#[cfg(feature = "secp256k1")]
+impl Libsecp256k1Key {
+    /// The key with these big-endian bytes, `None` if they are zero or not below the curve's order.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        let public = SecretKey::from_bytes(bytes)?.public_key();
+        let secret = secp256k1::SecretKey::from_secret_bytes(*bytes).ok()?;
+        Some(Self { secret, public })
+    }
+}
+
+#[cfg(feature = "secp256k1")]
+impl Signer for Libsecp256k1Key {
+    fn public_key(&self) -> PublicKey {
+        self.public
+    }
+
+    fn sign(&self, digest: &Digest) -> Signature {
+        // RFC 6979 and low-s, as the other backend.
+        let message = secp256k1::Message::from_digest(*digest);
+        let signature = secp256k1::ecdsa::sign(message, &self.secret);
+        Signature(signature.serialize_compact())
+    }
+}
+
+#[cfg(feature = "secp256k1")]
+impl Drop for Libsecp256k1Key {
+    fn drop(&mut self) {
+        self.secret.non_secure_erase();
+    }
+}
+
+#[cfg(feature = "secp256k1")]
+impl fmt::Debug for Libsecp256k1Key {
+    /// Never shows the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Libsecp256k1Key of")
+            .field(&self.public)
+            .finish()
+    }
+}
 
 impl PublicKey {
     /// `None` if the first byte is not 2 or 3.

@@ -6,7 +6,7 @@ mod world;
 
 use std::cell::Cell;
 
-use perun_protocol::signature::{K256, Libsecp256k1, Verifier};
+use perun_protocol::signature::{K256, Libsecp256k1, Libsecp256k1Key, Verifier};
 use perun_protocol::{PublicKey, SecretKey, Signature, Signer};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -129,11 +129,9 @@ proptest! {
         let Some(ours) = SecretKey::from_bytes(&secret) else {
             return Ok(());
         };
-        let theirs = secp256k1::SecretKey::from_secret_bytes(secret).unwrap();
-        let message = secp256k1::Message::from_digest(digest);
-        let theirs = secp256k1::ecdsa::sign(message, &theirs);
-        let theirs = Signature::from_bytes(theirs.serialize_compact());
-        prop_assert_eq!(ours.sign(&digest), theirs);
+        let theirs = Libsecp256k1Key::from_bytes(&secret).unwrap();
+        prop_assert_eq!(ours.public_key(), theirs.public_key());
+        prop_assert_eq!(ours.sign(&digest), theirs.sign(&digest));
     }
 }
 

@@ -27,6 +27,9 @@ pub struct EventsPage {
     pub next: u64,
     /// How many events the log has, of all channels.
     pub total: u64,
+    /// The canister's time when the page was made. If the page reaches the log's end, nothing else
+    /// has happened until then.
+    pub as_of_ns: u64,
     /// Certifies the log's tip; not filled yet.
     pub certificate: Option<ByteBuf>,
     /// Leads from the certificate to the tip; not filled yet.

@@ -6,12 +6,12 @@ use perun_canister_api::{
     self as api, ChannelRequest, DepositAccountError, DepositAccountRequest, EventsError,
     EventsRequest, HoldingsAnswer, Info, QueryError, StateAnswer, convert,
 };
-use perun_protocol::{Account, Amount, AssetId, ChannelId, Params, PartIdx};
+use perun_protocol::{Account, Amount, AssetId, ChallengeDuration, ChannelId, Params, PartIdx};
 
 use crate::adjudicator::Adjudicator;
 use crate::canister::Request;
 use crate::repeat::{ask, call};
-use crate::suitability::check;
+use crate::suitability::{check, check_terms};
 use crate::{
     CallError, CheckError, DepositAccount, EventRecord, EventsPage, Holdings, Registered,
     WrongAnswer,
@@ -32,6 +32,19 @@ impl Adjudicator {
         let info = self.info().await.map_err(CheckError::Call)?;
         check(self.id(), &info, params).map_err(CheckError::Unsuitable)?;
         Ok(info)
+    }
+
+    /// Checks that the adjudicator would serve a channel of these assets and this challenge duration,
+    /// before it is known who takes part.
+    pub async fn check_terms(
+        &self,
+        assets: &[AssetId],
+        challenge_duration: ChallengeDuration,
+        adjudicator: perun_protocol::Principal,
+    ) -> Result<(), CheckError> {
+        let info = self.info().await.map_err(CheckError::Call)?;
+        check_terms(self.id(), &info, adjudicator, assets, challenge_duration)
+            .map_err(CheckError::Unsuitable)
     }
 
     /// What is held for a channel, `None` if no deposit has arrived.

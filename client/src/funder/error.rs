@@ -6,7 +6,7 @@ use std::fmt;
 use icrc_ledger_types::icrc1::transfer::TransferError;
 use icrc_ledger_types::icrc2::approve::ApproveError;
 use perun_canister_api::{DepositError, QueryError};
-use perun_protocol::PartIdx;
+use perun_protocol::{Amount, PartIdx};
 
 use crate::{CallError, Unsuitable};
 
@@ -30,6 +30,13 @@ pub enum FundError {
     NoAccount {
         /// What is wrong with it.
         reason: String,
+    },
+    /// The paying account has not enough, as [`Funder::deposit_missing`](crate::Funder) finds.
+    InsufficientFunds {
+        /// What it has.
+        balance: Amount,
+        /// What it takes, fees included.
+        needed: Amount,
     },
     /// Something could not be read.
     Read(CallError<Infallible>),
@@ -56,6 +63,10 @@ impl fmt::Display for FundError {
             Self::NoAccount { reason } => {
                 write!(f, "the identity has no account to pay from: {reason}")
             }
+            Self::InsufficientFunds { balance, needed } => write!(
+                f,
+                "the paying account has {balance} units, {needed} are needed"
+            ),
             Self::Read(error) => error.fmt(f),
             Self::Holdings(error) => write!(f, "holdings: {error}"),
             Self::Approve(error) => write!(f, "approval: {error}"),
@@ -78,7 +89,8 @@ impl std::error::Error for FundError {
             | Self::UnknownAsset
             | Self::NothingToDeposit
             | Self::AmountOverflow
-            | Self::NoAccount { .. } => None,
+            | Self::NoAccount { .. }
+            | Self::InsufficientFunds { .. } => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Channels as their participants see them: keys, params, states that both sign.
 
+use candid::Principal;
 use perun_canister_api::convert;
 use perun_client::{Approval, DepositReceipt, Door};
 use perun_protocol::{
@@ -21,7 +22,13 @@ pub struct TestChannel {
 
 /// A table of amounts of one asset.
 pub fn table(amounts: [u128; 2]) -> Balances {
-    Balances::new(2, amounts.map(Amount::new).to_vec()).unwrap()
+    tables(&[amounts])
+}
+
+/// A table of amounts of several assets.
+pub fn tables(amounts: &[[u128; 2]]) -> Balances {
+    let amounts = amounts.iter().flatten().copied();
+    Balances::new(2, amounts.map(Amount::new).collect()).unwrap()
 }
 
 impl World {
@@ -31,11 +38,21 @@ impl World {
     }
 
     pub fn channel_lasting(&self, nonce: u8, challenge_s: u32) -> TestChannel {
+        self.channel_about(&self.ledgers[..1], nonce, challenge_s)
+    }
+
+    /// A channel of two about the tokens of all ledgers.
+    pub fn channel_about_all(&self, nonce: u8) -> TestChannel {
+        self.channel_about(&self.ledgers, nonce, CHALLENGE_S.0)
+    }
+
+    fn channel_about(&self, ledgers: &[Principal], nonce: u8, challenge_s: u32) -> TestChannel {
+        let asset = |ledger: &Principal| AssetId::Icrc(convert::principal(*ledger).unwrap());
         let keys = [1, 2].map(|number| SecretKey::from_bytes(&[number; 32]).unwrap());
         let params = Params::new(
             Nonce::from_bytes([nonce; 32]),
             keys.iter().map(SecretKey::participant).collect(),
-            vec![AssetId::Icrc(convert::principal(self.ledger).unwrap())],
+            ledgers.iter().map(asset).collect(),
             ChallengeDuration::from_secs(challenge_s).unwrap(),
             convert::principal(self.adjudicator).unwrap(),
         );
@@ -85,8 +102,12 @@ impl TestChannel {
     }
 
     pub fn state(&self, version: u64, shares: [u128; 2], funding: [u128; 2]) -> State {
+        self.state_of(version, table(shares), table(funding))
+    }
+
+    pub fn state_of(&self, version: u64, shares: Balances, funding: Balances) -> State {
         let (id, version) = (self.params.id(), Version::new(version));
-        State::new(id, version, table(shares), table(funding)).unwrap()
+        State::new(id, version, shares, funding).unwrap()
     }
 
     pub fn sign(&self, state: State) -> SignedState {
@@ -114,9 +135,18 @@ impl TestChannel {
     }
 
     pub fn authorise(&self, part: PartIdx, receiver: Account) -> SignedWithdrawalAuth {
+        self.authorise_of(self.asset(), part, receiver)
+    }
+
+    pub fn authorise_of(
+        &self,
+        asset: AssetId,
+        part: PartIdx,
+        receiver: Account,
+    ) -> SignedWithdrawalAuth {
         let auth = WithdrawalAuth {
             channel: self.params.id(),
-            asset: self.asset(),
+            asset,
             part,
             receiver,
         };

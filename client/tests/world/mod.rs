@@ -4,13 +4,16 @@
 #![allow(
     dead_code,
     unused_imports,
+    unused_macros,
     reason = "each test file uses its part of the world"
 )]
 
 mod channel;
+mod client;
 mod proxy;
 
 pub use channel::*;
+pub use client::*;
 pub use proxy::Proxy;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,12 +25,13 @@ use ic_agent::identity::BasicIdentity;
 use ic_agent::{AgentError, Identity as _};
 use local_ic::{Clock, Config, Fault, Replica, RuleId, Server, Target, canister_wasm};
 use perun_canister_api::{Account as CandidAccount, InitArgs, convert};
+use perun_client::chain::Chain;
 use perun_client::{Adjudicator, Funder, Ledger, Patience};
-use perun_protocol::{Account, Amount};
+use perun_protocol::{Account, Amount, Timestamp};
 
 /// The fee of the ledger at first.
 pub const FEE: u128 = 10;
-/// What every user has at first.
+/// What the users 0 to 7 and 20 to 149 have at first.
 pub const WEALTH: u128 = 1_000_000;
 /// The bounds of the challenge duration, in seconds.
 pub const CHALLENGE_S: (u32, u32) = (60, 86_400);
@@ -45,12 +49,14 @@ pub const QUICK: Patience = Patience {
 pub struct World {
     pub server: Server,
     pub ledger: Principal,
+    /// Every ledger that the adjudicator serves, `ledger` first.
+    pub ledgers: Vec<Principal>,
     pub adjudicator: Principal,
 }
 
 /// Who calls. A user's identity has nothing to do with the key of a participant.
-fn identity(number: u8) -> BasicIdentity {
-    BasicIdentity::from_raw_key(&[100 + number; 32])
+pub fn identity(number: u8) -> BasicIdentity {
+    BasicIdentity::from_raw_key(&[number.wrapping_add(100); 32])
 }
 
 pub fn user(number: u8) -> Principal {
@@ -72,6 +78,15 @@ impl World {
     }
 
     pub async fn with_clock(clock: Clock) -> Self {
+        Self::with(clock, 1).await
+    }
+
+    /// Two ledgers, on which everybody has the same.
+    pub async fn with_two_ledgers() -> Self {
+        Self::with(Clock::Live, 2).await
+    }
+
+    async fn with(clock: Clock, ledgers: usize) -> Self {
         let build = || {
             (
                 canister_wasm("ledger").unwrap(),
@@ -81,12 +96,16 @@ impl World {
         let (ledger_wasm, wasm) = tokio::task::spawn_blocking(build).await.unwrap();
         let mut replica = Replica::new(Config::default());
         let nobody = Principal::management_canister();
-        let ledger = replica.create_canister(nobody);
-        let argument = candid::encode_one(ledger_init()).unwrap();
-        replica.install(ledger, &ledger_wasm, argument).unwrap();
+        let mut install_ledger = || {
+            let ledger = replica.create_canister(nobody);
+            let argument = candid::encode_one(ledger_init()).unwrap();
+            replica.install(ledger, &ledger_wasm, argument).unwrap();
+            ledger
+        };
+        let ledgers: Vec<_> = (0..ledgers).map(|_| install_ledger()).collect();
         let adjudicator = replica.create_canister(nobody);
         let argument = candid::encode_one(InitArgs {
-            ledgers: vec![ledger],
+            ledgers: ledgers.clone(),
             min_challenge_duration_s: CHALLENGE_S.0,
             max_challenge_duration_s: CHALLENGE_S.1,
         });
@@ -97,7 +116,8 @@ impl World {
         let server = Server::start(replica, address, clock).await.unwrap();
         Self {
             server,
-            ledger,
+            ledger: ledgers[0],
+            ledgers,
             adjudicator,
         }
     }
@@ -140,7 +160,27 @@ impl World {
     }
 
     pub async fn ledger_for(&self, number: u8) -> Ledger {
-        Ledger::new(self.agent(number).await, self.ledger).with_patience(QUICK)
+        self.nth_ledger_for(0, number).await
+    }
+
+    pub async fn nth_ledger_for(&self, index: usize, number: u8) -> Ledger {
+        Ledger::new(self.agent(number).await, self.ledgers[index]).with_patience(QUICK)
+    }
+
+    pub async fn chain_for(&self, number: u8) -> Chain {
+        Chain::new(self.funder_for(number).await)
+    }
+
+    /// A chain that comes in by another address, and asks everything once only.
+    pub async fn hasty_chain_at(&self, url: &str, number: u8) -> Chain {
+        let adjudicator = self.adjudicator_at(url, number).await;
+        Chain::new(Funder::new(adjudicator.with_patience(Patience::NONE)))
+    }
+
+    /// The adjudicator's time.
+    pub fn time(&self) -> Timestamp {
+        let time_ns = self.server.with(|replica| replica.time_ns());
+        Timestamp::from_nanos(time_ns)
     }
 
     /// What the ledger says that an account has.
@@ -217,6 +257,7 @@ fn ledger_init() -> LedgerArg {
     LedgerArg::Init(LedgerInit {
         minting_account: CandidAccount::from(Principal::self_authenticating([255; 32])),
         initial_balances: (0..8)
+            .chain(20..150)
             .map(|number| (CandidAccount::from(user(number)), WEALTH))
             .collect(),
         transfer_fee: FEE,

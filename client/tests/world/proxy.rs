@@ -66,6 +66,13 @@ impl Proxy {
         });
     }
 
+    /// Loses nothing any more.
+    pub fn heal(&self) {
+        for rule in &mut *self.rules.lock().unwrap() {
+            rule.left = 0;
+        }
+    }
+
     /// How many have been lost.
     pub fn lost(&self) -> usize {
         let rules = self.rules.lock().unwrap();

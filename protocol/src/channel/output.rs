@@ -133,6 +133,16 @@ pub enum Event {
         /// Until when it can be refuted.
         timeout: Timestamp,
     },
+    /// Half of the time in which the registered state can be refuted is over, and it still stands:
+    /// the adjudicator is not reached, or does not take the refutation.
+    RefutationLate {
+        /// How new what is registered is.
+        registered: Rank,
+        /// What refutes it.
+        newest: Version,
+        /// Until when it can be refuted.
+        timeout: Timestamp,
+    },
     /// The channel is over and everything that was ours is paid out, but for these amounts (one per
     /// asset), which are too small for the ledger's fee.
     Closed {

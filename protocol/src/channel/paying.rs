@@ -17,13 +17,14 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
     /// [`PayError`]; nothing has changed then.
     pub fn pay(&mut self, now: Timestamp, payment: &Payment) -> Result<u64, PayError> {
         let number = self.enqueue(payment)?;
-        self.advance(now);
+        // While a proposal is under way, its answer takes the queue along.
+        if self.commitments.pending().is_none() {
+            self.advance(now);
+        }
         Ok(number)
     }
 
-    /// Like [`Channel::pay`], for one of many payments: nothing happens before
-    /// [`Channel::handle_timeout`] or another input.
-    pub fn enqueue(&mut self, payment: &Payment) -> Result<u64, PayError> {
+    fn enqueue(&mut self, payment: &Payment) -> Result<u64, PayError> {
         match self.phase {
             Phase::Signing { .. } | Phase::Funding => return Err(PayError::NotOpen),
             Phase::Acting if !self.is_ending() => {}

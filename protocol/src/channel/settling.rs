@@ -88,15 +88,17 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         self.force();
     }
 
-    /// What was seen of the channel. A view that tells less than the last changes nothing.
+    /// What was seen of the channel by a look. One that tells less than the last changes nothing.
     pub fn handle_view(&mut self, now: Timestamp, view: View) {
-        let is_outdated = self
-            .view
-            .as_ref()
-            .is_some_and(|last| tells_less(&view, last));
-        if is_outdated || matches!(self.phase, Phase::Closed | Phase::Signing { .. }) {
+        if matches!(self.phase, Phase::Closed | Phase::Signing { .. }) {
             return;
         }
+        if self.tells_less(&view) {
+            // But whatever the call before it was to bring about is not there.
+            self.last_call = None;
+            return self.advance(now);
+        }
+        self.looked_at = view.at;
         let before = self.view.replace(view.clone());
         match view.status {
             Status::Open { holdings } => self.handle_holdings(&holdings),
@@ -107,6 +109,10 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
                 ..
             } => {
                 self.handle_registered(signed);
+                if self.half_time.is_none() {
+                    let half_ns = timeout.nanos_since(view.at) / 2;
+                    self.half_time = Some(view.at.saturating_add_nanos(half_ns));
+                }
                 let told = before.is_some_and(|before| is_same_registration(&before, rank));
                 if !told {
                     let newest = self.current().version();
@@ -134,6 +140,23 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         }
     }
 
+    /// Whether `view` is known to be older than what was seen last. How far the channel was decides
+    /// before the time does: times are only known not to be later than what was seen, the channel
+    /// never goes back. Looks are compared with looks: one that began before "nothing has happened
+    /// until then" was told, and ended after it, can have seen what happened since.
+    fn tells_less(&self, view: &View) -> bool {
+        let progress = |view: &View| match &view.status {
+            Status::Open { .. } => (0, None),
+            Status::Registered { rank, .. } => (1, Some(*rank)),
+            Status::Concluded { .. } => (2, None),
+        };
+        let Some(last) = &self.view else {
+            return false;
+        };
+        let (found, known) = (progress(view), progress(last));
+        found < known || (found == known && view.at < self.looked_at)
+    }
+
     /// Nothing has happened to the channel at the adjudicator until `as_of`: if it was open when it
     /// was seen last, it was open then. (A timeout moves without anything happening, so this says
     /// nothing about a dispute.)
@@ -146,6 +169,18 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         {
             *at = as_of;
             self.advance(now);
+        }
+    }
+
+    /// Time has passed that nobody counted, as when the machine was suspended: what was seen may be
+    /// older than it looks, so it counts for nothing until the channel was looked at again.
+    pub fn handle_lost_time(&mut self) {
+        if let Some(View {
+            at,
+            status: Status::Open { .. },
+        }) = &mut self.view
+        {
+            *at = Timestamp::default();
         }
     }
 
@@ -272,15 +307,42 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         }
     }
 
+    /// Says so if the time to refute runs out.
+    pub(super) fn warn_if_late(&mut self, now: Timestamp) {
+        let Some(half_time) = self.half_time.filter(|half_time| *half_time <= now) else {
+            return;
+        };
+        let newest = self.current().version();
+        if let Some(View {
+            status: Status::Registered { rank, timeout, .. },
+            ..
+        }) = &self.view
+            && Rank::State(newest) > *rank
+        {
+            let event = Event::RefutationLate {
+                registered: *rank,
+                newest,
+                timeout: *timeout,
+            };
+            self.half_time = Some(half_time.max(*timeout));
+            self.notify(event);
+        }
+    }
+
     /// When something at the adjudicator becomes due.
     pub(super) fn settling_timeout(&self) -> Option<Timestamp> {
         let view = self.view.as_ref()?;
         let fund_by = self.setup.fund_by;
+        let half_time = self
+            .half_time
+            .filter(|half_time| *half_time > self.fired_at);
         let due = match (&self.phase, &view.status) {
             (Phase::Funding, Status::Open { .. }) if view.at < fund_by => fund_by,
             (Phase::Funding, Status::Open { .. }) => self.grace_over(),
             (Phase::Settling, Status::Open { holdings }) if holdings.is_zero() => self.grace_over(),
-            (_, Status::Registered { timeout, .. }) => *timeout,
+            (_, Status::Registered { timeout, .. }) => {
+                half_time.map_or(*timeout, |half_time| half_time.min(*timeout))
+            }
             _ => return None,
         };
         // What was due before was asked for already.
@@ -421,18 +483,6 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         let current = self.commitments.current();
         current.map_or_else(Vec::new, |current| own_column(current.state(), self.part()))
     }
-}
-
-/// Whether `view` is known to be older than `last`. How far the channel was decides before the time
-/// does: times are only known not to be later than what was seen, the channel never goes back.
-fn tells_less(view: &View, last: &View) -> bool {
-    let progress = |view: &View| match &view.status {
-        Status::Open { .. } => (0, None),
-        Status::Registered { rank, .. } => (1, Some(*rank)),
-        Status::Concluded { .. } => (2, None),
-    };
-    let (ours, theirs) = (progress(view), progress(last));
-    ours < theirs || (ours == theirs && view.at < last.at)
 }
 
 fn is_same_registration(before: &View, rank: Rank) -> bool {

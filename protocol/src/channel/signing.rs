@@ -137,6 +137,13 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         self.persist();
     }
 
+    /// The peer proposes once more what we have accepted: our acceptance was lost.
+    pub fn send_opening_again(&mut self) {
+        if let Phase::Signing { .. } = self.phase {
+            self.send_initial();
+        }
+    }
+
     /// Sends our signature on version 0 for the first time, or again.
     pub(super) fn send_initial(&mut self) {
         if let Phase::Signing { acceptance } = &self.phase {

@@ -81,20 +81,6 @@ fn payments_that_wait_go_into_one_update() {
 }
 
 #[test]
-fn enqueued_payments_leave_with_the_next_input() {
-    let mut pair = Pair::funded([100, 0]);
-    for _ in 0..20 {
-        pair.channel_mut(ALICE).enqueue(&payment(2)).unwrap();
-    }
-    assert_eq!(pair.channel_mut(ALICE).poll_output(), None);
-    let now = pair.now;
-    pair.channel_mut(ALICE).handle_timeout(now);
-    pair.drive();
-    pair.assert_agreed([60, 40]);
-    assert_eq!(pair.newest(ALICE).version(), version(1));
-}
-
-#[test]
 fn more_than_one_update_takes_is_divided() {
     let mut pair = Pair::funded([10_000, 0]);
     pair.cut();

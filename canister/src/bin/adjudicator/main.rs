@@ -142,7 +142,7 @@ fn query_state(request: ChannelRequest) -> Result<StateAnswer, QueryError> {
 #[query(decode_with = "decode", hidden)]
 #[candid_method(query)]
 fn query_events(request: EventsRequest) -> Result<EventsPage, EventsError> {
-    read(|adjudicator| adjudicator.events(&request))
+    read(|adjudicator| adjudicator.events(&request, now()))
 }
 
 /// Tells how the adjudicator is set up.

@@ -1,0 +1,35 @@
+//! Suspension: time that passes while the machine does not run.
+//!
+//! The monotonic clock, by which the age of a view is told, may stand still meanwhile. The clock on
+//! the wall does not. Where the two differ, nothing that was seen before counts any more; if somebody
+//! has only set the clock, that costs one look at each channel.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep};
+
+use super::Shared;
+
+/// How often the clocks are compared.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The clocks may differ by so much from one comparison to the next.
+const TOLERANCE: Duration = Duration::from_secs(2);
+
+/// Notices suspensions, for ever. It can be dropped at any time.
+pub(super) async fn notice_suspensions(shared: &Arc<Shared>) {
+    loop {
+        let (monotonic, wall) = (Instant::now(), SystemTime::now());
+        sleep(INTERVAL).await;
+        // A clock that was set back says nothing.
+        let on_the_wall = wall.elapsed().unwrap_or_default();
+        if on_the_wall <= monotonic.elapsed() + TOLERANCE {
+            continue;
+        }
+        tracing::debug!("time was lost, or the clock was set: all channels are looked at");
+        for driver in shared.all_drivers() {
+            driver.input(|machine, _| machine.handle_lost_time());
+            driver.touch();
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Frames: a length of 32 bits, then what Noise has sealed.
+//!
+//! ```text
+//! length u32 │ chunk │ chunk │ …        chunk: up to 65,519 bytes and a tag of 16
+//! ```
+//!
+//! What is sealed is one byte for the frame's kind and the message. A message longer than Noise seals
+//! at once takes several chunks. Nonces count chunks, so that none can be left out, repeated or moved,
+//! and the highest bit of the last chunk's says that it is the last: the length stands in clear, and
+//! nobody in between can make two frames of one, or one of two.
+
+use snow::StatelessTransportState;
+
+use super::{FrameKind, LinkError, SendError};
+
+const TAG: usize = 16;
+/// The longest ciphertext of one Noise message.
+const CHUNK: usize = 65_535;
+/// So much is read at once, at least.
+const READ: usize = 16 * 1024;
+/// Buffers that have grown longer for a long message are given back after it.
+const KEPT: usize = 4 * READ;
+
+/// Bytes of the longest frame that carries messages up to `max_message`, without its length.
+fn longest_frame(max_message: usize) -> usize {
+    let plain = max_message.saturating_add(1);
+    let chunks = plain.div_ceil(CHUNK - TAG);
+    plain.saturating_add(chunks.saturating_mul(TAG))
+}
+
+/// Empties a buffer, and does not keep a long one for the next.
+pub(super) fn empty(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT {
+        *buffer = Vec::new();
+    } else {
+        buffer.clear();
+    }
+}
+
+/// The nonce of the chunk with this number, counted from 0 over all frames.
+fn nonce(number: u64, is_last: bool) -> u64 {
+    number | u64::from(is_last) << 63
+}
+
+/// Seals frames.
+pub(super) struct Sealer {
+    /// Chunks so far.
+    count: u64,
+    max_message: usize,
+    plain: Vec<u8>,
+}
+
+impl Sealer {
+    pub(super) fn new(max_message: usize) -> Self {
+        Self {
+            count: 0,
+            max_message,
+            plain: Vec::new(),
+        }
+    }
+
+    /// Appends a frame to `out`.
+    pub(super) fn seal(
+        &mut self,
+        noise: &StatelessTransportState,
+        kind: FrameKind,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        if message.len() > self.max_message {
+            return Err(SendError::TooLong {
+                length: message.len(),
+                limit: self.max_message,
+            });
+        }
+        self.plain.push(kind.byte());
+        self.plain.extend_from_slice(message);
+        let begin = out.len();
+        out.extend([0; 4]);
+        let mut chunks = self.plain.chunks(CHUNK - TAG).peekable();
+        while let Some(plain) = chunks.next() {
+            let nonce = nonce(self.count, chunks.peek().is_none());
+            let at = out.len();
+            out.resize(at + plain.len() + TAG, 0);
+            let sealed = noise.write_message(nonce, plain, &mut out[at..]);
+            sealed.expect("a chunk fits a Noise message, and its place");
+            self.count += 1;
+        }
+        empty(&mut self.plain);
+        let length = (out.len() - begin - 4) as u32;
+        out[begin..begin + 4].copy_from_slice(&length.to_be_bytes());
+        Ok(())
+    }
+}
+
+/// Collects bytes and opens frames.
+pub(super) struct Opener {
+    /// Chunks so far.
+    count: u64,
+    longest: usize,
+    /// What has arrived and is not opened; from `begin` to `end`.
+    buffer: Vec<u8>,
+    begin: usize,
+    end: usize,
+    plain: Vec<u8>,
+}
+
+impl Opener {
+    pub(super) fn new(max_message: usize) -> Self {
+        Self {
+            count: 0,
+            longest: longest_frame(max_message),
+            buffer: Vec::new(),
+            begin: 0,
+            end: 0,
+            plain: Vec::new(),
+        }
+    }
+
+    /// Where the next bytes go. It is at most as long again as what has arrived, and some.
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        if self.begin == self.end {
+            (self.begin, self.end) = (0, 0);
+            if self.buffer.len() > KEPT {
+                self.buffer = Vec::new();
+            }
+            empty(&mut self.plain);
+        }
+        if self.buffer.len() - self.end < READ {
+            self.buffer.copy_within(self.begin..self.end, 0);
+            (self.begin, self.end) = (0, self.end - self.begin);
+            let wanted = self.end + READ.max(self.end);
+            if self.buffer.len() < wanted {
+                self.buffer.resize(wanted, 0);
+            }
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// So many bytes have arrived there.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.end += count;
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub(super) fn is_in_frame(&self) -> bool {
+        self.begin < self.end
+    }
+
+    /// The next frame's bytes on the wire, if it is there whole.
+    pub(super) fn whole(&self) -> Result<Option<usize>, LinkError> {
+        let arrived = &self.buffer[self.begin..self.end];
+        let Some((length, rest)) = arrived.split_first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let length = u32::from_be_bytes(*length) as usize;
+        if length > self.longest {
+            return Err(LinkError::TooLong {
+                length: length as u64,
+                limit: self.longest as u64,
+            });
+        }
+        Ok((rest.len() >= length).then_some(4 + length))
+    }
+
+    /// Opens the next frame, which is there whole and takes `length` bytes.
+    pub(super) fn open(
+        &mut self,
+        noise: &StatelessTransportState,
+        length: usize,
+    ) -> Result<(FrameKind, &[u8]), LinkError> {
+        let sealed = &self.buffer[self.begin + 4..self.begin + length];
+        self.plain.resize(sealed.len(), 0);
+        let mut end = 0;
+        let mut chunks = sealed.chunks(CHUNK).peekable();
+        while let Some(chunk) = chunks.next() {
+            let nonce = nonce(self.count, chunks.peek().is_none());
+            let opened = noise.read_message(nonce, chunk, &mut self.plain[end..]);
+            end += opened.map_err(|_| LinkError::NotAuthentic)?;
+            self.count += 1;
+        }
+        self.begin += length;
+        match self.plain[..end].split_first() {
+            Some((kind, message)) => Ok((FrameKind::from_byte(*kind), message)),
+            None => Err(LinkError::Empty),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use snow::Builder;
+
+    use super::*;
+
+    /// Both halves of a connection.
+    fn noise() -> [StatelessTransportState; 2] {
+        let builder = || Builder::new("Noise_NN_25519_ChaChaPoly_SHA256".parse().unwrap());
+        let mut one = builder().build_initiator().unwrap();
+        let mut other = builder().build_responder().unwrap();
+        let (mut message, mut payload) = ([0; 100], [0; 100]);
+        let length = one.write_message(&[], &mut message).unwrap();
+        other
+            .read_message(&message[..length], &mut payload)
+            .unwrap();
+        let length = other.write_message(&[], &mut message).unwrap();
+        one.read_message(&message[..length], &mut payload).unwrap();
+        [one, other].map(|half| half.into_stateless_transport_mode().unwrap())
+    }
+
+    fn arrive(opener: &mut Opener, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = opener.space();
+            let count = space.len().min(bytes.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            opener.advance(count);
+            bytes = &bytes[count..];
+        }
+    }
+
+    #[test]
+    fn a_promised_length_costs_nothing() {
+        let mut opener = Opener::new(1 << 20);
+        arrive(&mut opener, &(1u32 << 20).to_be_bytes());
+        assert!(matches!(opener.whole(), Ok(None)));
+        arrive(&mut opener, &[0; 1000]);
+        opener.space();
+        assert!(opener.buffer.len() <= 2 * READ);
+        let mut opener = Opener::new(1 << 20);
+        arrive(&mut opener, &u32::MAX.to_be_bytes());
+        assert!(matches!(opener.whole(), Err(LinkError::TooLong { .. })));
+    }
+
+    #[test]
+    fn what_a_long_message_took_is_given_back() {
+        let [one, other] = noise();
+        let (mut sealer, mut opener) = (Sealer::new(1 << 20), Opener::new(1 << 20));
+        let message = vec![7; 1 << 20];
+        let mut frame = Vec::new();
+        let sealed = sealer.seal(&one, FrameKind::Message, &message, &mut frame);
+        sealed.unwrap();
+        arrive(&mut opener, &frame);
+        assert!(opener.buffer.len() <= 2 * frame.len() + READ);
+        let length = opener.whole().unwrap().unwrap();
+        let opened = opener.open(&other, length).unwrap();
+        assert_eq!(opened, (FrameKind::Message, &message[..]));
+        opener.space();
+        for kept in [&sealer.plain, &opener.plain, &opener.buffer] {
+            assert!(kept.capacity() <= KEPT);
+        }
+    }
+
+    /// Two chunks in one frame, whose length stands in clear.
+    #[test]
+    fn nobody_makes_two_frames_of_one() {
+        let [one, other] = noise();
+        let (mut sealer, mut opener) = (Sealer::new(1 << 20), Opener::new(1 << 20));
+        let mut frame = Vec::new();
+        let message = [7; 2 * CHUNK - 3 * TAG];
+        let sealed = sealer.seal(&one, FrameKind::Message, &message, &mut frame);
+        sealed.unwrap();
+        let (first, second) = frame[4..].split_at(CHUNK);
+        let forged = [
+            &(first.len() as u32).to_be_bytes(),
+            first,
+            &(second.len() as u32).to_be_bytes(),
+            second,
+        ];
+        arrive(&mut opener, &forged.concat());
+        let length = opener.whole().unwrap().unwrap();
+        let opened = opener.open(&other, length);
+        assert!(matches!(opened, Err(LinkError::NotAuthentic)));
+    }
+
+    #[test]
+    fn nobody_makes_one_frame_of_two() {
+        let [one, other] = noise();
+        let (mut sealer, mut opener) = (Sealer::new(1 << 20), Opener::new(1 << 20));
+        let mut frames = Vec::new();
+        // One less than a chunk, for the kind.
+        for message in [&[7; CHUNK - TAG - 1][..], &[8]] {
+            let sealed = sealer.seal(&one, FrameKind::Message, message, &mut frames);
+            sealed.unwrap();
+        }
+        let (first, second) = frames.split_at(4 + CHUNK);
+        let length = (first.len() + second.len() - 8) as u32;
+        let forged = [&length.to_be_bytes(), &first[4..], &second[4..]];
+        arrive(&mut opener, &forged.concat());
+        let length = opener.whole().unwrap().unwrap();
+        let opened = opener.open(&other, length);
+        assert!(matches!(opened, Err(LinkError::NotAuthentic)));
+    }
+
+    #[test]
+    fn the_longest_frame_is_that_of_the_longest_message() {
+        let [one, _] = noise();
+        for longest in [0, 1, 65_518, 65_519, 131_037, 131_038, 1 << 20] {
+            let mut frame = Vec::new();
+            let mut sealer = Sealer::new(longest);
+            let message = vec![0; longest + 1];
+            let sealed = sealer.seal(&one, FrameKind::Message, &message[1..], &mut frame);
+            sealed.unwrap();
+            assert_eq!(frame.len() - 4, longest_frame(longest));
+            let refused = sealer.seal(&one, FrameKind::Message, &message, &mut frame);
+            assert!(refused.is_err());
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Somebody with an off-chain key, a store, a client, and an account on the ledger.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use candid::Principal;
+use ic_agent::identity::BasicIdentity;
+use perun_canister_api::convert;
+use perun_client::chain::Chain;
+use perun_client::client::{ChannelTerms, Client, Config, Parts};
+use perun_client::link::{TcpConfig, TcpTransport};
+use perun_client::store::FileStore;
+use perun_client::{Adjudicator, Funder, Ledger, Token};
+use perun_protocol::signature::{Libsecp256k1Key, Signer as _};
+use perun_protocol::{Account, Amount, AssetId, ChallengeDuration, PublicKey};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{Endowment, Failure, LocalNetwork, SharedIdentity, connect};
+
+/// What everybody has at first, in tokens.
+const WEALTH_TOKENS: u32 = 1_000;
+
+/// Where an adjudicator and a ledger are reached.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Place {
+    /// The replica.
+    pub url: String,
+    /// The adjudicator.
+    pub adjudicator: Principal,
+    /// The ledger.
+    pub ledger: Principal,
+}
+
+/// Somebody who pays and is paid through channels.
+pub struct Person {
+    /// What he is called.
+    pub name: &'static str,
+    /// His client.
+    pub client: Client,
+    /// Where peers reach him.
+    pub address: SocketAddr,
+    /// The account that deposits come from and payouts go to.
+    pub account: Account,
+    /// The ledger, asked in his name.
+    pub ledger: Ledger,
+    /// How the ledger's amounts are written.
+    pub token: Token,
+}
+
+/// Keys that everybody can compute, since they are for an Internet Computer on this machine only.
+fn demo_key(name: &str, purpose: &str) -> [u8; 32] {
+    let text = format!("perun example: {purpose} of {name}");
+    Sha256::digest(text).into()
+}
+
+fn identity(name: &str) -> SharedIdentity {
+    Arc::new(BasicIdentity::from_raw_key(&demo_key(name, "account")))
+}
+
+/// The off-chain identity of the person with this name.
+pub fn off_chain_identity(name: &str) -> Result<PublicKey, Failure> {
+    Ok(off_chain_key(name)?.public_key())
+}
+
+fn off_chain_key(name: &str) -> Result<Arc<Libsecp256k1Key>, Failure> {
+    let key = Libsecp256k1Key::from_bytes(&demo_key(name, "channels"));
+    Ok(Arc::new(key.ok_or("the hash of the name is no key")?))
+}
+
+impl Place {
+    /// An embedded Internet Computer on which these people have money.
+    ///
+    /// # Errors
+    /// As [`LocalNetwork::start`].
+    pub async fn local(names: &[&str]) -> Result<(LocalNetwork, Self), Failure> {
+        let mut endowments = Vec::new();
+        for name in names {
+            endowments.push(Endowment {
+                owner: identity(name).sender()?,
+                tokens: WEALTH_TOKENS,
+            });
+        }
+        let nobody = Principal::management_canister();
+        let network = LocalNetwork::start(0, nobody, &endowments).await?;
+        let place = Self {
+            url: network.server.url(),
+            adjudicator: network.adjudicator,
+            ledger: network.ledger,
+        };
+        Ok((network, place))
+    }
+}
+
+impl Person {
+    /// Starts somebody's client, which keeps its store under `folder` and goes on with what is
+    /// stored there.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting, in words.
+    pub async fn start(
+        name: &'static str,
+        place: &Place,
+        folder: &Path,
+        address: SocketAddr,
+    ) -> Result<Self, Failure> {
+        let identity = identity(name);
+        let owner = identity.sender()?;
+        let owner = convert::principal(owner).ok_or("the identity has no account")?;
+        let account = Account::of(owner);
+        let agent = connect(&place.url, identity, true).await?;
+        let ledger = Ledger::new(agent.clone(), place.ledger);
+        let token = ledger.token().await?;
+        let key = off_chain_key(name)?;
+        let funder = Funder::new(Adjudicator::new(agent, place.adjudicator));
+        let funder = funder.with_poll_interval(Duration::from_millis(200));
+        let store = FileStore::open(&folder.join(name), &key.public_key())?;
+        let transport = TcpTransport::bind(key.clone(), address, TcpConfig::default()).await?;
+        let address = transport.local_address();
+        let client = Client::start(Parts {
+            config: Config::quick(account),
+            key,
+            chain: Chain::new(funder),
+            store: Arc::new(store),
+            transport: Arc::new(transport),
+        })
+        .await?;
+        Ok(Self {
+            name,
+            client,
+            address,
+            account,
+            ledger,
+            token,
+        })
+    }
+
+    /// A channel about the ledger's token to which both deposit so many tokens.
+    ///
+    /// # Errors
+    /// If the ledger's name is none, or the amount does not fit.
+    pub fn terms(&self, tokens: u32) -> Result<ChannelTerms, Failure> {
+        let ledger = self.ledger.id();
+        let ledger = convert::principal(ledger).ok_or("the ledger has no name")?;
+        let amount = self.token.parse(&tokens.to_string())?;
+        let shortest = LocalNetwork::CHALLENGE_DURATIONS_S.0;
+        let duration = ChallengeDuration::from_secs(shortest).ok_or("no challenge duration")?;
+        Ok(ChannelTerms::new(
+            AssetId::Icrc(ledger),
+            amount,
+            amount,
+            duration,
+        ))
+    }
+
+    /// What the ledger says that he has.
+    ///
+    /// # Errors
+    /// What the ledger says instead.
+    pub async fn wealth(&self) -> Result<Amount, Failure> {
+        Ok(self.ledger.balance(&self.account).await?)
+    }
+}
