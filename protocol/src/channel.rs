@@ -36,6 +36,14 @@
 //!   not longer than [`Limits::max_view_age_ns`] ago.
 //! - No update lowers the balance of who did not propose it.
 //! - A registered state older than the newest one is refuted, whatever else goes on.
+//! - Whoever has signed a final state signs nothing after it, agreed to or not: the peer could
+//!   conclude by it at any time.
+//!
+//! Memory, with two participants and payments of at most 1 KiB in an update (measured by
+//! `tests/heap.rs`, on 64 bits; a microcontroller's pointers take half): the machine is 2 KiB, a
+//! channel of one asset keeps another 1.3 KiB on the heap while nothing happens and needs 10 KiB at
+//! most, messages that it reads and writes and records until they are stored included. With eight
+//! assets it is 2.6 KiB and 15 KiB. Nothing that a peer sends makes it keep more.
 
 mod commitments;
 mod error;

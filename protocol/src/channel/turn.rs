@@ -1,8 +1,9 @@
 //! The turn: who may propose.
 //!
 //! Turns are numbered; turn n is that of participant n mod 2. Only who has a turn ends it, by
-//! passing it, and it is stored before it is passed. So of two sides that do not know the same
-//! number, the one with the higher number is right, and never do both have the turn.
+//! passing it, and whatever is signed in a turn is stored with its number. So of two sides that do
+//! not know the same number, the one with the higher number is right, and never do both have the
+//! turn: one that was restored asks the other before it uses its own.
 
 use crate::{PartIdx, Timestamp};
 

@@ -482,9 +482,11 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         Ok(())
     }
 
+    /// Nothing waits for it to be stored: who was restored without it learns it from the one who
+    /// has the turn since, and if that one has not used it, both are where they were.
     fn pass_turn(&mut self) {
         self.turn.pass();
-        self.persist();
+        self.persist_later(None);
         self.send_turn_pass();
     }
 

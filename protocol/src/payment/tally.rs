@@ -103,6 +103,6 @@ mod tests {
     #[test]
     fn the_app_is_the_hash_of_its_name() {
         let hash = sha2::Sha256::digest(b"perun-icp/payment-app/1");
-        assert_eq!(super::APP.as_slice(), hash.as_slice());
+        assert_eq!(super::APP, <[u8; 32]>::from(hash));
     }
 }

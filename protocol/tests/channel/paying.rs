@@ -217,39 +217,42 @@ fn the_owner_is_asked_and_agrees() {
 #[test]
 fn the_owner_refuses_and_life_goes_on() {
     let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
-    for round in 1..=3 {
-        pair.pay(ALICE, 4);
-        pair.pay(ALICE, 1);
-        pair.drive();
-        let now = pair.now;
-        let offered = pair.channel(ALICE).pending().unwrap().version();
-        let reason = Reason::new(RejectCode::Declined, "no, thanks");
-        pair.channel_mut(BOB)
-            .reject_update(now, offered, &reason)
-            .unwrap();
-        pair.drive();
-        // The one that waited is offered now.
-        let offered = pair.channel(ALICE).pending().unwrap().version();
-        assert_eq!(offered.number(), 3 * round - 1);
-        let secured = pair.channel(ALICE).secured();
-        assert_eq!(secured, [amount(10 - 4 - (round - 1) as u128)]);
-        pair.channel_mut(BOB).accept_update(now, offered).unwrap();
-        pair.drive();
-        pair.assert_agreed([10 - round as u128, 10 + round as u128]);
-        // Bob pays from versions above those that were burnt, too.
-        pair.pay(BOB, 1);
-        pair.drive();
-        pair.pay(ALICE, 1);
-        pair.drive();
-        let offered = pair.channel(ALICE).pending().unwrap().version();
-        assert_eq!(offered.number(), 3 * round + 1);
-        pair.channel_mut(BOB)
-            .reject_update(now, offered, &reason)
-            .unwrap();
-        pair.drive();
-        break;
-    }
+    let reason = Reason::new(RejectCode::Declined, "no, thanks");
+    let now = pair.now;
+    pair.pay(ALICE, 4);
+    pair.pay(ALICE, 1);
+    pair.drive();
+    pair.channel_mut(BOB)
+        .reject_update(now, version(1), &reason)
+        .unwrap();
+    pair.drive();
+    // The one that waited is offered now; the first one can still be completed.
+    assert_eq!(pair.channel(ALICE).pending().unwrap().version(), version(2));
+    assert_eq!(pair.channel(ALICE).secured(), [amount(6)]);
+    pair.channel_mut(BOB)
+        .accept_update(now, version(2))
+        .unwrap();
+    pair.drive();
+    pair.assert_agreed([9, 11]);
+    assert_eq!(pair.channel(ALICE).secured(), [amount(9)]);
+    // Bob pays, and Alice's next one is refused too.
+    pair.pay(BOB, 1);
+    pair.drive();
+    pair.pay(ALICE, 1);
+    pair.drive();
+    pair.channel_mut(BOB)
+        .reject_update(now, version(4), &reason)
+        .unwrap();
+    pair.drive();
     pair.assert_agreed([10, 10]);
+    assert_eq!(
+        outcomes(&pair.take_events(ALICE)),
+        [
+            Err((1, 1, RejectCode::Declined)),
+            Ok(2),
+            Err((3, 3, RejectCode::Declined))
+        ]
+    );
 }
 
 #[test]

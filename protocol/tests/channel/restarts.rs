@@ -85,7 +85,7 @@ fn the_link_breaks_between_any_two_steps_of_crossing_payments() {
                     Event::Settled { through } => Some(*through),
                     _ => None,
                 });
-                assert_eq!(settled.last(), Some(count));
+                assert_eq!(settled.max(), Some(count));
             }
             if is_over {
                 break;

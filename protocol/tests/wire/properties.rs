@@ -53,11 +53,17 @@ fn terms() -> impl Strategy<Value = Terms> {
             assets,
         );
         rows.prop_map(|rows| {
-            let of = |pick: &dyn Fn(&(u128, Vec<u128>, Vec<u128>)) -> Vec<u128>| {
-                table(&rows.iter().map(pick).collect::<Vec<_>>())
+            let totals: Vec<u128> = rows.iter().map(|(total, _, _)| *total).collect();
+            let of = |cuts: Vec<&Vec<u128>>| {
+                let rows = totals.iter().zip(cuts);
+                table(
+                    &rows
+                        .map(|(total, cuts)| split(*total, cuts))
+                        .collect::<Vec<_>>(),
+                )
             };
-            let balances = of(&|(total, cuts, _)| split(*total, cuts));
-            let funding = of(&|(total, _, cuts)| split(*total, cuts));
+            let balances = of(rows.iter().map(|(_, cuts, _)| cuts).collect());
+            let funding = of(rows.iter().map(|(_, _, cuts)| cuts).collect());
             (balances, funding)
         })
     });

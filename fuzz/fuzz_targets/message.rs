@@ -1,0 +1,11 @@
+//! Messages between peers: what is read is written back the same.
+
+#![no_main]
+
+#[path = "../../protocol/tests/adversary/decoders.rs"]
+#[allow(dead_code)]
+mod decoders;
+#[path = "../../protocol/tests/channel/world/mod.rs"]
+mod world;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| decoders::message(bytes));

@@ -1,0 +1,11 @@
+//! Damaged stores: nothing panics, and what is restored all the same can be used.
+
+#![no_main]
+
+#[path = "../../protocol/tests/adversary/decoders.rs"]
+#[allow(dead_code)]
+mod decoders;
+#[path = "../../protocol/tests/channel/world/mod.rs"]
+mod world;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| decoders::stored(bytes));
