@@ -356,8 +356,9 @@ impl Driver {
     }
 
     pub(super) fn end(&self, stage: Stage) {
-        self.stage.send_replace(stage);
+        // First, so that whoever is told that it is over does not find it any more.
         self.shared.retire(self.id);
+        self.stage.send_replace(stage);
     }
 
     /// Sees to it that the machine is told when the time has come that it waits for.
