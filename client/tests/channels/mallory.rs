@@ -407,6 +407,7 @@ fn nobody_speaks_about_the_channel_of_others() {
             newest: newest.clone().into(),
             pending: None,
             witness: None,
+            offered: None,
             signed_through: Some(Version::new(1 << 30)),
             wants_answer: true,
         };
