@@ -110,6 +110,8 @@ impl Exploration {
                 asked: None,
                 resolved: 0,
                 made: 0,
+                ended: None,
+                disputes: false,
             })
         });
         let node = Node {
@@ -446,6 +448,8 @@ impl Node {
         let holdings = machine.channel.setup().initial.funding().clone();
         let (at, status) = (self.now, Status::Open { holdings });
         machine.channel.handle_view(at, View { at, status });
+        // A wish to close is not stored, an order to dispute is.
+        machine.disputes |= !machine.channel.is_open();
         self.cut();
     }
 
@@ -478,6 +482,10 @@ impl Node {
     /// What must hold when nothing is under way: the two agree, and nobody waits for anything but an
     /// owner.
     fn check_at_rest(&self) -> Result<(), String> {
+        if self.sides.iter().any(|machine| machine.disputes) {
+            // The adjudicator decides, which is not here.
+            return Ok(());
+        }
         let waits_for_owner = self.sides.iter().any(|machine| machine.asked.is_some());
         let [alice, bob] = BOTH.map(|side| &self.sides[side].channel);
         if alice.newest() != bob.newest() {

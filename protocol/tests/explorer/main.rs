@@ -116,3 +116,20 @@ fn time_passes_in_between() {
     };
     assert!(explore("payments, time", &plan(), budget) > 1_000);
 }
+
+#[test]
+fn closing_is_refused_and_a_side_crashes_or_is_an_old_copy() {
+    for closer in [ALICE, BOB] {
+        let mut budget = Budget {
+            payments: [1, 1],
+            refusals: 1,
+            cuts: 1,
+            ..Budget::default()
+        };
+        budget.closings[closer] = 1;
+        budget.crashes[closer] = 1;
+        budget.copies[closer] = 1;
+        let plan = plan().asking(1 - closer);
+        assert!(explore("refused closing, old copy", &plan, budget) > 1_000);
+    }
+}
