@@ -10,11 +10,9 @@ use alloc::vec::Vec;
 
 use minicbor::{Decode, Encode};
 
-use crate::signature::{Signer, Verifier};
+use crate::signature::Signer;
 use crate::wire::{Update, Witness};
-use crate::{
-    Amount, Params, PartIdx, Signature, SignedState, State, UnverifiedSignedState, Version,
-};
+use crate::{Amount, PartIdx, Signature, SignedState, State, UnverifiedSignedState, Version};
 
 /// How far above everything known a restored old copy goes on: further than it could have got in
 /// the time that it does not know of.
@@ -232,18 +230,6 @@ impl Commitments {
     pub(super) fn leap(&mut self, shown: Version) {
         let above = Version::new(shown.number().saturating_add(LEAP));
         self.highest_signed = self.highest_signed.max(Some(above));
-    }
-
-    /// Whether we have signed `proposed` and do not know it: the proof of a rollback.
-    pub(super) fn proves_rollback<V: Verifier>(
-        &self,
-        params: &Params,
-        ours: PartIdx,
-        proposed: &Proposed,
-    ) -> bool {
-        let is_unknown = Some(proposed.state.version()) > self.highest_signed;
-        let us = params.participants()[ours.index()];
-        is_unknown && us.verify::<V>(&proposed.state.digest(), &proposed.signature)
     }
 
     /// What is ours for certain, whatever the peer does: the least that any state leaves us which

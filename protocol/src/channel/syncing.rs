@@ -10,7 +10,7 @@ use super::commitments::Proposed;
 use super::{Channel, Event, Link, Output, PeerMisbehaved, Phase};
 use crate::signature::{Signer, Verifier};
 use crate::wire::{Message, Reason, RejectCode, Sync, Witness};
-use crate::{SignedState, Timestamp, UnverifiedSignedState, Version};
+use crate::{SignedState, State, Timestamp, UnverifiedSignedState, Version};
 
 impl<S: Signer, V: Verifier> Channel<S, V> {
     /// Sends everything that waits for an answer, for the first time on a link or again.
@@ -214,17 +214,29 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         proposed.map(Some).ok_or(PeerMisbehaved::WrongState)
     }
 
-    /// The peer shows a proposal of ours that it has refused, or has not answered.
+    /// The peer shows a proposal of ours that it has refused, or has not answered. If we do not know
+    /// it, we have forgotten it.
     fn notice_rollback(&mut self, shown: &Proposed) {
-        let ours = self.part();
-        let params = &self.setup.params;
-        if self.commitments.proves_rollback::<V>(params, ours, shown) {
-            let knew = self.current().version();
-            self.leap(knew, shown.state.version());
-            self.persist();
-            if shown.state.is_final() {
-                self.end_by_dispute(None);
-            }
+        let (knew, version) = (self.current().version(), shown.state.version());
+        let is_above = Some(version) > self.commitments.highest_signed();
+        // A final state counts even below what was leapt over since: it can still be concluded by.
+        let pending = self.pending().map(State::version);
+        let is_unknown_end = shown.state.is_final()
+            && !self.ending.is_forced
+            && version > knew
+            && pending != Some(version);
+        let us = self.setup.params.participants()[self.part().index()];
+        if !(is_above || is_unknown_end) || !us.verify::<V>(&shown.state.digest(), &shown.signature)
+        {
+            return;
+        }
+        if is_above {
+            self.leap(knew, version);
+        }
+        self.ending.is_forced |= is_unknown_end;
+        self.persist();
+        if is_unknown_end {
+            self.end_by_dispute(None);
         }
     }
 

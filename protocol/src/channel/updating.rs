@@ -418,6 +418,8 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         let part = self.part();
         let update = self.commitments.burn(part);
         let has_payments = !update.payments.is_empty();
+        // In the same record: a final state that was refused must never look like any other.
+        self.ending.is_forced |= update.is_final;
         self.persist_later(has_payments.then_some(update.version));
         self.settle_payments(Some(&reason));
         if update.is_final {

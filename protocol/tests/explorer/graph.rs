@@ -3,9 +3,10 @@
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::iter;
 use std::rc::Rc;
 
-use perun_protocol::channel::Limits;
+use perun_protocol::channel::{Limits, Output};
 use perun_protocol::view::{Status, View};
 use perun_protocol::wire::{Message, Reason, RejectCode};
 use perun_protocol::{AssetIdx, Timestamp};
@@ -32,6 +33,16 @@ pub struct Budget {
     pub repeats: u8,
     /// How often as much time passes as to make a side send again what was not answered.
     pub ticks: u8,
+}
+
+/// What is wrong with those who carry the outputs out, so that the exploration has something to find.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fault {
+    None,
+    /// Messages are sent before anything is stored.
+    SendsFirst,
+    /// What is to be stored before the next output is stored some time.
+    StoresLater,
 }
 
 /// What happens.
@@ -89,6 +100,7 @@ struct Node {
     queues: [VecDeque<Rc<Message>>; 2],
     is_linked: bool,
     budget: Budget,
+    fault: Fault,
 }
 
 pub struct Exploration {
@@ -98,7 +110,7 @@ pub struct Exploration {
 }
 
 impl Exploration {
-    pub fn new(plan: &Plan, budget: Budget) -> Self {
+    pub fn new(plan: &Plan, budget: Budget, fault: Fault) -> Self {
         let mut pair = Quick::opened(plan);
         let sides = BOTH.map(|side| {
             let store = Rc::new(pair.copy_of(side));
@@ -110,6 +122,8 @@ impl Exploration {
                 asked: None,
                 resolved: 0,
                 made: 0,
+                ended: None,
+                disputes: false,
             })
         });
         let node = Node {
@@ -119,6 +133,7 @@ impl Exploration {
             queues: Default::default(),
             is_linked: true,
             budget,
+            fault,
         };
         let root = Rc::new(Trace { last: None });
         Self {
@@ -409,12 +424,19 @@ impl Node {
     /// Carries out so many outputs; returns how many there were.
     fn carry_out(&mut self, side: usize, count: usize) -> usize {
         let machine = Rc::make_mut(&mut self.sides[side]);
+        let mut outputs: Vec<_> = iter::from_fn(|| machine.channel.poll_output()).collect();
+        if self.fault == Fault::SendsFirst {
+            outputs.sort_by_key(|output| !matches!(output, Output::Send(_)));
+        }
         let mut done = 0;
-        while done < count {
-            let Some(output) = machine.channel.poll_output() else {
-                break;
-            };
+        for output in outputs.into_iter().take(count) {
             done += 1;
+            let output = match output {
+                Output::Persist(record) if self.fault == Fault::StoresLater => {
+                    Output::PersistLater(record)
+                }
+                other => other,
+            };
             if let Some(message) = machine.carry_out(output)
                 && self.is_linked
             {
@@ -446,6 +468,8 @@ impl Node {
         let holdings = machine.channel.setup().initial.funding().clone();
         let (at, status) = (self.now, Status::Open { holdings });
         machine.channel.handle_view(at, View { at, status });
+        // A wish to close is not stored, an order to dispute is.
+        machine.disputes |= !machine.channel.is_open();
         self.cut();
     }
 
@@ -478,6 +502,10 @@ impl Node {
     /// What must hold when nothing is under way: the two agree, and nobody waits for anything but an
     /// owner.
     fn check_at_rest(&self) -> Result<(), String> {
+        if self.sides.iter().any(|machine| machine.disputes) {
+            // The adjudicator decides, which is not here.
+            return Ok(());
+        }
         let waits_for_owner = self.sides.iter().any(|machine| machine.asked.is_some());
         let [alice, bob] = BOTH.map(|side| &self.sides[side].channel);
         if alice.newest() != bob.newest() {

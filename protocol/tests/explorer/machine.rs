@@ -25,6 +25,10 @@ pub struct Machine {
     pub resolved: u64,
     /// How many it has made since its start.
     pub made: u64,
+    /// The final state that it has proposed, as far as the peer knows.
+    pub ended: Option<Version>,
+    /// Whether it disputes since the peer did not agree to close.
+    pub disputes: bool,
 }
 
 impl Machine {
@@ -33,6 +37,7 @@ impl Machine {
         self.channel.hash(&mut hasher);
         (&self.store, &self.copy, &self.held).hash(&mut hasher);
         (self.asked, self.resolved, self.made).hash(&mut hasher);
+        (self.ended, self.disputes).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -48,6 +53,7 @@ impl Machine {
                 Event::Settled { through } | Event::Refused { through, .. } => {
                     self.resolved = self.resolved.max(through);
                 }
+                Event::CloseRefused { .. } => self.disputes = true,
                 _ => {}
             },
         }
@@ -70,7 +76,15 @@ impl Machine {
             }
             _ => {}
         }
+        if let Message::Update(update) = message
+            && update.is_final
+        {
+            self.ended = self.ended.or(Some(update.version));
+        }
         for (version, signature) in signed {
+            if self.ended.is_some_and(|ended| ended < version) {
+                return Err(format!("side {index} signed something after a final state"));
+            }
             match self.held.get(&version) {
                 None => {
                     Rc::make_mut(&mut self.held).insert(version, signature);

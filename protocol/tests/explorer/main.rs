@@ -10,15 +10,16 @@ mod world;
 mod graph;
 mod machine;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use crate::graph::{Budget, Exploration};
+use crate::graph::{Budget, Exploration, Fault};
 use crate::world::{ALICE, BOB, Plan};
 
 /// Explores everything and says how much that was.
 fn explore(name: &str, plan: &Plan, budget: Budget) -> usize {
     let start = Instant::now();
-    let (states, moves) = Exploration::new(plan, budget).run();
+    let (states, moves) = Exploration::new(plan, budget, Fault::None).run();
     let took = start.elapsed().as_millis();
     println!("{name}: {states} states, {moves} moves, {took} ms");
     states
@@ -115,4 +116,49 @@ fn time_passes_in_between() {
         ..Budget::default()
     };
     assert!(explore("payments, time", &plan(), budget) > 1_000);
+}
+
+#[test]
+fn closing_is_refused_and_a_side_crashes_or_is_an_old_copy() {
+    for closer in [ALICE, BOB] {
+        let mut budget = Budget {
+            refusals: 1,
+            cuts: 1,
+            ..Budget::default()
+        };
+        budget.payments[closer] = 1;
+        budget.closings[closer] = 1;
+        budget.crashes[closer] = 1;
+        budget.copies[closer] = 1;
+        let plan = plan().asking(1 - closer);
+        assert!(explore("refused closing, old copy", &plan, budget) > 1_000);
+    }
+}
+
+/// What the exploration finds if those who carry the outputs out do it wrongly.
+fn found_with(fault: Fault) -> String {
+    let budget = Budget {
+        payments: [2, 1],
+        cuts: 1,
+        crashes: [1, 1],
+        ..Budget::default()
+    };
+    // What an owner who is asked has not answered dies with a crash of its side. Without that the
+    // other side always shows what was forgotten, and the fault heals.
+    let plan = plan().asking(BOB);
+    let run = AssertUnwindSafe(|| Exploration::new(&plan, budget, fault).run());
+    let found = catch_unwind(run).expect_err("it finds something");
+    *found.downcast::<String>().expect("it says what")
+}
+
+#[test]
+fn sending_before_storing_is_found() {
+    let found = found_with(Fault::SendsFirst);
+    assert!(found.contains("signed version 1 twice"), "{found}");
+}
+
+#[test]
+fn storing_too_late_is_found() {
+    let found = found_with(Fault::StoresLater);
+    assert!(found.contains("twice"), "{found}");
 }
