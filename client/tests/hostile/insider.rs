@@ -350,15 +350,19 @@ async fn an_acceptance_that_the_peer_did_not_sign_is_none() {
     let mut mallory = insider.synced().await;
     let channel = insider.channel.clone();
     let paying = tokio::spawn(async move { channel.pay(Amount::new(1)).await });
-    let update = loop {
-        match mallory.hear_message().await {
-            Message::Update(update) => break update,
-            Message::TurnRequest(TurnRequest { channel, turn }) => {
-                mallory.say(&Message::TurnPass(TurnPass { channel, turn }));
+    let hearing = async {
+        loop {
+            match mallory.hear_message().await {
+                Message::Update(update) => break update,
+                Message::TurnRequest(TurnRequest { channel, turn }) => {
+                    let turn = turn + 1;
+                    mallory.say(&Message::TurnPass(TurnPass { channel, turn }));
+                }
+                _ => {}
             }
-            _ => {}
         }
     };
+    let update = timeout(LONG, hearing).await.unwrap();
     mallory.say(&Message::UpdateAcceptance(UpdateAcceptance {
         channel: update.channel,
         version: update.version,

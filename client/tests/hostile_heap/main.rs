@@ -244,7 +244,7 @@ async fn late() {
             if count == 4_000 {
                 return;
             }
-            if count % 20 == 0 {
+            if count % 4 == 0 {
                 sleep(Duration::from_millis(1)).await;
             }
         }
