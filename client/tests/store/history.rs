@@ -27,7 +27,7 @@ fn history(store: &dyn Store, number: u8, limit: usize) -> Vec<(u64, Vec<u8>)> {
 
 /// Payments of different sizes, so that some move to the index and some stay where they are.
 fn paid(version: u64) -> Vec<u8> {
-    let length = if version % 3 == 0 { 30 } else { 1500 };
+    let length = if version.is_multiple_of(3) { 30 } else { 1500 };
     vec![version as u8; length]
 }
 
