@@ -188,6 +188,30 @@ fn everything_is_there_after_a_restart() {
 }
 
 #[test]
+fn small_payments_outlive_the_journal_they_were_in() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk);
+    store.write(opened(1));
+    // Several times round the journal.
+    for version in 0..200 {
+        let mut write = payments(1, version, &version.to_be_bytes());
+        write.snapshot = Some(vec![1; 200]);
+        store.write(write);
+        let read = store
+            .payments(&channel(1), Version::new(version), 1)
+            .unwrap();
+        assert_eq!(read.len(), 1);
+    }
+    let all: Vec<_> = (0..200)
+        .map(|v: u64| (v, v.to_be_bytes().to_vec()))
+        .collect();
+    assert_eq!(history(&store, 1, 500), all);
+    assert!(!disk.has("journal-2"));
+    drop(store);
+    assert_eq!(history(&open(&disk), 1, 500), all);
+}
+
+#[test]
 fn a_journal_is_kept_as_long_as_it_is_needed() {
     let disk = SimulatedDisk::new();
     let store = open(&disk);
