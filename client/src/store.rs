@@ -79,7 +79,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         after: Option<&ChannelId>,
         limit: usize,
-    ) -> Result<Vec<(ChannelId, Result<StoredChannel, Damage>)>, StoreError>;
+    ) -> Result<Vec<LoadedChannel>, StoreError>;
 
     /// Waits until everything written so far is durable, and closes. What is written later never
     /// becomes durable.
@@ -157,7 +157,7 @@ pub enum Urgency {
 pub struct Loaded {
     /// The channels that are not archived, in the order of their ids. One with a damaged record is
     /// known by name only.
-    pub channels: Vec<(ChannelId, Result<StoredChannel, Damage>)>,
+    pub channels: Vec<LoadedChannel>,
     /// How far the adjudicator's event log was followed.
     pub cursor: Option<Result<u64, Damage>>,
     /// Named values.
@@ -170,6 +170,9 @@ pub struct Loaded {
     /// elsewhere, so there may be a damaged one of which nobody knows whose it was.
     pub was_salvaged: bool,
 }
+
+/// A channel and what is stored of it, or why that cannot be believed.
+pub type LoadedChannel = (ChannelId, Result<StoredChannel, Damage>);
 
 /// What is stored of a channel, besides its payments.
 #[derive(Clone, Debug, Eq, PartialEq)]

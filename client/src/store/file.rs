@@ -36,8 +36,7 @@ use self::index::Index;
 use self::queue::{Queue, Request};
 use super::disk::{Disk, Folder};
 use super::{
-    ClientWrite, Damage, Loaded, Observer, Store, StoreError, StoredChannel, StoredPayments,
-    Ticket, Write,
+    ClientWrite, Loaded, LoadedChannel, Observer, Store, StoreError, StoredPayments, Ticket, Write,
 };
 
 /// A store on a disk.
@@ -175,7 +174,7 @@ impl Store for FileStore {
         &self,
         after: Option<&ChannelId>,
         limit: usize,
-    ) -> Result<Vec<(ChannelId, Result<StoredChannel, Damage>)>, StoreError> {
+    ) -> Result<Vec<LoadedChannel>, StoreError> {
         self.followed()?.index.archived(after, limit)
     }
 

@@ -30,8 +30,8 @@ use perun_protocol::{ChannelId, Version};
 
 use super::group::{ChannelGroup, Group};
 use super::{
-    ClientWrite, Damage, Flaw, Loaded, Observer, RecordKind, Store, StoreError, StoredChannel,
-    StoredPayments, Ticket, Write,
+    ClientWrite, Damage, Flaw, Loaded, LoadedChannel, Observer, RecordKind, Store, StoreError,
+    StoredChannel, StoredPayments, Ticket, Write,
 };
 
 /// A store in memory.
@@ -301,7 +301,7 @@ impl Store for MemoryStore {
         &self,
         after: Option<&ChannelId>,
         limit: usize,
-    ) -> Result<Vec<(ChannelId, Result<StoredChannel, Damage>)>, StoreError> {
+    ) -> Result<Vec<LoadedChannel>, StoreError> {
         self.read_all(|content| {
             let start = after.map_or(Bound::Unbounded, Bound::Excluded);
             let archived = content.archived.range((start, Bound::Unbounded));

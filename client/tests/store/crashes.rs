@@ -11,7 +11,7 @@ use perun_protocol::Version;
 use crate::disk::{Chance, SimulatedDisk};
 use crate::world::{SMALL, channel, identity, opened, payments};
 
-const STEPS: u64 = 60;
+const STEPS: u64 = 54;
 
 /// The n-th write, counted from 1.
 fn step(store: &dyn Store, number: u64) -> Ticket {

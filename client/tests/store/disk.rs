@@ -6,9 +6,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use perun_client::store::disk::{Disk, DiskFile};
 
+/// How long a flush is held at most.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
 
@@ -217,8 +220,10 @@ impl Shared {
             state.flushes += 1;
             state.held_flushes += 1;
             self.changed.notify_all();
-            let state = self.changed.wait_while(state, |s| s.flushes_are_held);
-            state.unwrap().held_flushes -= 1;
+            // Not for ever, so that a test that fails meanwhile ends.
+            let held = |state: &mut State| state.flushes_are_held;
+            let state = self.changed.wait_timeout_while(state, PATIENCE, held);
+            state.unwrap().0.held_flushes -= 1;
         }
         self.operate()
     }

@@ -34,7 +34,11 @@ fn numbered(number: u64) -> Write {
     let mut write = Write::new(channel((number % CHANNELS) as u8));
     write.opening = (number < CHANNELS).then(|| vec![1]);
     write.snapshot = Some(number.to_be_bytes().to_vec());
-    let length = if number / 500 % 2 == 0 { 100 } else { 5000 };
+    let length = if (number / 500).is_multiple_of(2) {
+        100
+    } else {
+        5000
+    };
     write.payments = Some((Version::new(number), vec![number as u8; length]));
     write
 }

@@ -14,7 +14,7 @@ use super::journal::{self, Journal, Replayed};
 use super::queue::{Queue, Request, Work};
 use crate::store::StoreError;
 use crate::store::disk::Disk;
-use crate::store::record::payments_key;
+use crate::store::record::{PaymentsKey, payments_key};
 
 /// The number of the first journal.
 const FIRST_JOURNAL: u64 = 1;
@@ -229,27 +229,32 @@ impl Behind {
         match &change {
             Change::Payments(channel, version, place) => {
                 let key = payments_key(channel, *version);
+                self.remove(&key);
+                self.payments.insert(key, *place);
                 self.payments_length += u64::from(place.length);
-                if let Some(old) = self.payments.insert(key, *place) {
-                    self.payments_length -= u64::from(old.length);
-                }
             }
             Change::Forget(channel, version) => {
-                let key = payments_key(channel, *version);
-                if let Some(old) = self.payments.remove(&key) {
-                    self.payments_length -= u64::from(old.length);
-                }
+                self.remove(&payments_key(channel, *version));
             }
             Change::Erase(channel) => {
                 let first = payments_key(channel, Version::INITIAL);
                 let last = payments_key(channel, Version::new(u64::MAX));
-                let erased = self.payments.extract_if(first..=last, |_, _| true);
-                self.payments_length -= erased.map(|(_, old)| u64::from(old.length)).sum::<u64>();
+                let erased = self.payments.range(first..=last);
+                let erased: Vec<_> = erased.map(|(key, _)| *key).collect();
+                for key in erased {
+                    self.remove(&key);
+                }
             }
             _ => {}
         }
         if is_new {
             self.changes.add(change);
+        }
+    }
+
+    fn remove(&mut self, key: &PaymentsKey) {
+        if let Some(old) = self.payments.remove(key) {
+            self.payments_length -= u64::from(old.length);
         }
     }
 

@@ -332,3 +332,79 @@ fn seal(salt: &Salt, head: &[u8], directory: &[u8]) -> [u8; SEAL_LENGTH] {
         .try_into()
         .expect("a SHA-256 is longer")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Ticket, Write};
+
+    const SALT: Salt = [7; 16];
+    const BASE: u64 = 640;
+
+    fn frame() -> Vec<u8> {
+        let mut write = Write::new(ChannelId::from_bytes([1; 32]));
+        write.opening = Some(b"opening".to_vec());
+        write.snapshot = Some(b"snapshot".to_vec());
+        write.payments = Some((Version::new(3), b"payments".to_vec()));
+        write.forget = Some(Version::new(2));
+        let mut group = Group::default();
+        group.add(write, Ticket::NONE);
+        let mut buffer = FrameBuffer::default();
+        buffer.encode(group, (5, &SALT), BASE, drop).to_vec()
+    }
+
+    fn parts(frame: &[u8]) -> Option<(Head, &[u8], &[u8])> {
+        let (head, body) = frame.split_first_chunk()?;
+        let head = Head::decode(head)?;
+        let length = usize::try_from(head.contents_length).ok()?;
+        let (contents, directory) = body.split_at_checked(length)?;
+        let is_whole = head.frame_length() == Some(frame.len() as u64);
+        is_whole.then_some((head, contents, directory))
+    }
+
+    #[test]
+    fn a_frame_tells_what_it_was_made_of() {
+        let frame = frame();
+        let (head, contents, directory) = parts(&frame).unwrap();
+        assert_eq!(head.sequence, 5);
+        assert!(head.seals(&SALT, directory));
+        let (changes, are_good) = decode(BASE, contents, directory).unwrap();
+        assert!(are_good);
+        let [
+            Change::Opening(_, opening),
+            Change::Snapshot(_, snapshot),
+            Change::Payments(_, _, place),
+            Change::Forget(_, forgotten),
+        ] = &changes[..]
+        else {
+            panic!("{changes:?}");
+        };
+        assert_eq!(opening.contents, b"opening");
+        assert_eq!(snapshot.contents, b"snapshot");
+        assert_eq!(*forgotten, Version::new(2));
+        let at = (place.offset - BASE) as usize;
+        assert_eq!(&frame[at..at + place.length as usize], b"payments");
+    }
+
+    #[test]
+    fn a_frame_of_another_pass_is_none() {
+        let frame = frame();
+        let (head, _, directory) = parts(&frame).unwrap();
+        assert!(!head.seals(&[8; 16], directory));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_frame_is_found() {
+        let good = frame();
+        for bit in 0..good.len() * 8 {
+            let mut frame = good.clone();
+            frame[bit / 8] ^= 1 << (bit % 8);
+            let Some((head, contents, directory)) = parts(&frame) else {
+                continue;
+            };
+            let is_sealed = head.sequence == 5 && head.seals(&SALT, directory);
+            let are_good = decode(BASE, contents, directory).is_some_and(|(_, good)| good);
+            assert!(!(is_sealed && are_good), "bit {bit}");
+        }
+    }
+}

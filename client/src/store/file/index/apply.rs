@@ -96,7 +96,10 @@ fn apply_payments(
 fn apply_channels(write: &WriteTransaction, changes: &Changes) -> Result<(), StoreError> {
     let mut openings = write.open_table(OPENINGS)?;
     let mut snapshots = write.open_table(SNAPSHOTS)?;
-    for (channel, change) in &changes.channels {
+    // In the table's order, so that each of its pages is changed once.
+    let mut channels: Vec<_> = changes.channels.iter().collect();
+    channels.sort_unstable_by_key(|(channel, _)| **channel);
+    for (channel, change) in channels {
         let ChannelChange {
             is_erased,
             opening,

@@ -17,7 +17,9 @@ use crate::store::file::pointer::Pointer;
 use crate::store::record::{
     self, Kind, PLAIN, POINTER, PaymentsKey, payments_key, payments_version,
 };
-use crate::store::{Damage, Flaw, Loaded, RecordKind, StoreError, StoredChannel, StoredPayments};
+use crate::store::{
+    Damage, Flaw, Loaded, LoadedChannel, RecordKind, StoreError, StoredChannel, StoredPayments,
+};
 
 impl Index {
     /// Everything that is loaded at the start.
@@ -51,7 +53,7 @@ impl Index {
         &self,
         after: Option<&ChannelId>,
         limit: usize,
-    ) -> Result<Vec<(ChannelId, Result<StoredChannel, Damage>)>, StoreError> {
+    ) -> Result<Vec<LoadedChannel>, StoreError> {
         guarded(|| {
             let read = self.database.begin_read()?;
             channels(&read, ARCHIVED_OPENINGS, ARCHIVED_SNAPSHOTS, after, limit)
@@ -102,7 +104,7 @@ fn channels(
     snapshots: Channels,
     after: Option<&ChannelId>,
     limit: usize,
-) -> Result<Vec<(ChannelId, Result<StoredChannel, Damage>)>, StoreError> {
+) -> Result<Vec<LoadedChannel>, StoreError> {
     let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_bytes()));
     let range = (start, Bound::<&[u8; 32]>::Unbounded);
     let mut found: BTreeMap<ChannelId, Parts> = BTreeMap::new();
