@@ -54,7 +54,11 @@ pub struct PaidOut {
 pub enum PaymentError {
     /// It was not taken; nothing has changed.
     NotTaken(PayError),
-    /// The peer did not agree to it, or it never got so far. It was not made.
+    /// The peer did not agree to it, or it never got so far.
+    ///
+    /// If it was proposed, we have signed for it, and a dishonest peer can still make use of that in a
+    /// dispute, until a newer state is signed by both: [`Channel::secured`] counts it. So pay it again
+    /// through this channel, whose next state takes its place, or wait until the channel is over.
     Refused(Reason),
     /// The client has stopped. Whether the payment was made shows when it is started again.
     Stopped,
@@ -68,7 +72,8 @@ pub enum CloseError {
     NotTaken(CommandError),
     /// It never came to be.
     Abandoned(Reason),
-    /// The client has stopped. Closing goes on when it is started again.
+    /// The client has stopped. Closing goes on when it is started again, if the peer has agreed or
+    /// something is registered; otherwise it has to be ordered again.
     Stopped,
 }
 
@@ -173,10 +178,7 @@ impl Channel {
     ///
     /// # Errors
     /// [`PayError`] if not even the first one is taken.
-    pub fn queue_all<'a>(
-        &self,
-        payments: impl IntoIterator<Item = &'a Payment>,
-    ) -> Result<(usize, Queued), PayError> {
+    pub fn queue_all(&self, payments: &[Payment]) -> Result<(usize, Queued), PayError> {
         let (count, fate) = self.driver.pay_all(payments)?;
         Ok((count, Queued { fate }))
     }
@@ -241,15 +243,21 @@ impl Channel {
     /// Closes the channel together with the peer and waits until everything of ours is paid out.
     ///
     /// If the peer does not agree within the client's `close_within`, the newest state is registered
-    /// without it, and this waits out the challenge duration too.
+    /// without it, and this waits out the challenge duration too. A client that was started and has
+    /// not heard of the peer since may run on an old copy, and does not register anything without its
+    /// owner's order: it answers with [`CommandError::NoLink`], and [`Channel::force_close`] is that
+    /// order.
     ///
     /// # Errors
     /// [`CloseError`].
     pub async fn close(&self) -> Result<Closing, CloseError> {
         let within_ns = nanos(self.driver.shared().config().close_within);
-        let ordered = self
-            .driver
-            .input(|machine, now| machine.close(now, now.saturating_add_nanos(within_ns)));
+        let ordered = self.driver.input(|machine, now| {
+            if machine.is_open() && !machine.is_current() {
+                return Err(CommandError::NoLink);
+            }
+            machine.close(now, now.saturating_add_nanos(within_ns))
+        });
         self.closed_after(ordered).await
     }
 
@@ -389,7 +397,7 @@ impl fmt::Display for CloseError {
             Self::Abandoned(reason) => write!(f, "the channel never came to be: {reason}"),
             Self::Stopped => write!(
                 f,
-                "the client has stopped; closing goes on when it is started again"
+                "the client has stopped; closing goes on when it is started again, if it was agreed to"
             ),
         }
     }

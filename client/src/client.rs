@@ -186,7 +186,10 @@ impl Shared {
 
     /// Drives those whose outputs waited for the store.
     fn release_awaiting(&self) {
-        for driver in std::mem::take(&mut *lock(&self.awaiting)) {
+        // In a statement of its own, or the list would stay locked all the while: a driver that is
+        // locked may be about to put itself on it.
+        let awaiting = std::mem::take(&mut *lock(&self.awaiting));
+        for driver in awaiting {
             driver.release();
         }
     }
@@ -292,6 +295,10 @@ impl Shared {
                 driver.input(|machine, now| machine.handle_connected(now, max_batch));
             }
             None => driver.input(|_, _| ()),
+        }
+        // The link may have broken meanwhile.
+        if !self.is_connected(peer) {
+            driver.input(|machine, _| machine.handle_disconnected());
         }
         driver
     }

@@ -42,6 +42,9 @@ pub type Key = Arc<dyn Signer + Send + Sync>;
 /// The machine as it runs here.
 pub(crate) type Machine = Channel<Key, Libsecp256k1>;
 
+/// With more outputs than this waiting for the store, the peer has to wait too.
+const MAX_WAITING: usize = 64;
+
 /// How far a channel is, for those who wait for it to get further.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Stage {
@@ -177,9 +180,9 @@ impl Driver {
     }
 
     /// As many payments as are taken, how many that is, and what becomes of the last of them.
-    pub(crate) fn pay_all<'a>(
+    pub(crate) fn pay_all(
         self: &Arc<Self>,
-        payments: impl IntoIterator<Item = &'a Payment>,
+        payments: &[Payment],
     ) -> Result<(usize, Fate), PayError> {
         let now = self.shared.now();
         let mut state = self.lock();
@@ -209,8 +212,20 @@ impl Driver {
         self.drain(&mut state);
     }
 
+    /// Whether so much waits for the store that no more of the peer's messages are taken: an honest
+    /// peer waits for answers, and repeats what it gets none to.
+    pub(crate) fn is_backed_up(&self) -> bool {
+        self.lock().outbox.len() > MAX_WAITING
+    }
+
+    /// Nothing that is signed from now on will ever leave: whoever waits for it learns that.
+    pub(crate) fn give_up(&self) {
+        self.lock().fates.forget_all();
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A machine that panicked half-way through an input must not go on signing.
+        // After a panic the machine still tells what to ask of the adjudicator; nothing else of what
+        // it wants is carried out (see `pump`).
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -223,6 +238,15 @@ impl Driver {
                 Output::PersistLater(record) => {
                     self.write(state, record, Urgency::Later);
                 }
+                // Whoever defends what is signed waits for no disk: what is registered is known to the
+                // whole world. Only a deposit needs the state behind it to be durable.
+                Output::Call(call) if call != AdjudicatorCall::Fund => {
+                    let is_call = |output: &Output| matches!(output, Output::Call(_));
+                    state.outbox.retain(|(_, output)| !is_call(output));
+                    self.want(state, call);
+                }
+                // What a panic left half done must not leave.
+                _ if self.state.is_poisoned() => {}
                 output => {
                     if state.outbox.is_empty() && self.shared.is_durable(state.barrier) {
                         self.carry_out(state, output);
@@ -320,7 +344,11 @@ impl Driver {
                     true
                 });
             }
-            Event::Closed { kept } => state.over = Some(kept.clone()),
+            Event::Closed { kept } => {
+                state.over = Some(kept.clone());
+                // Whoever carries calls out ends the channel behind them.
+                self.want(state, AdjudicatorCall::Observe);
+            }
             Event::Abandoned { reason } => self.end(Stage::Abandoned(reason.clone())),
             _ => {}
         }
@@ -328,8 +356,9 @@ impl Driver {
     }
 
     pub(super) fn end(&self, stage: Stage) {
-        self.stage.send_replace(stage);
+        // First, so that whoever is told that it is over does not find it any more.
         self.shared.retire(self.id);
+        self.stage.send_replace(stage);
     }
 
     /// Sees to it that the machine is told when the time has come that it waits for.

@@ -125,6 +125,7 @@ impl Person {
             chain: Chain::new(funder),
             store: Arc::new(store),
             transport: Arc::new(transport),
+            leave_out: Vec::new(),
         })
         .await?;
         Ok(Self {

@@ -419,6 +419,12 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         matches!(self.link, Link::Up { .. })
     }
 
+    /// Whether the peer has shown since the start how far it is. Before that this may be an old copy,
+    /// which registers nothing without its owner's order.
+    pub fn is_current(&self) -> bool {
+        self.is_current
+    }
+
     /// What was last seen of the channel at the adjudicator.
     pub fn view(&self) -> Option<&View> {
         self.view.as_ref()

@@ -147,6 +147,7 @@ impl Network {
             chain: Chain::new(funder),
             store,
             transport: Arc::new(transport),
+            leave_out: Vec::new(),
         });
         (client.await.unwrap(), address)
     }

@@ -29,6 +29,8 @@ pub struct Config {
     pub decide_within: Option<Duration>,
     /// How long the peer has to agree to close, before the newest state is registered without it.
     pub close_within: Duration,
+    /// For how long a proposal that is accepted may let deposits wait for those of others.
+    pub fund_within_at_most: Duration,
     /// How many proposals of all peers together may wait for the owner's answer.
     pub max_proposals: usize,
     /// How many of one peer.
@@ -47,6 +49,7 @@ impl Config {
             silent_after: Duration::from_secs(60),
             decide_within: None,
             close_within: Duration::from_secs(60),
+            fund_within_at_most: Duration::from_secs(24 * 3600),
             max_proposals: 64,
             max_proposals_per_peer: 8,
         }

@@ -11,7 +11,7 @@ use crate::events::ClientEvent;
 use crate::link::{Handler, Hello, Verdict};
 
 /// What a message has besides its payments, at most.
-const OVERHEAD: usize = 1024;
+const OVERHEAD: usize = 4 * 1024;
 
 /// How many bytes of payments go into one message to a peer with these limits.
 pub(super) fn max_batch(hello: &Hello) -> usize {
@@ -40,6 +40,11 @@ impl Handler for Inbound {
         if let Some(shared) = self.0.upgrade() {
             shared.handle_disconnected(peer);
         }
+    }
+
+    fn knows(&self, peer: &PublicKey) -> bool {
+        let shared = self.0.upgrade();
+        shared.is_some_and(|shared| !shared.drivers_of(peer).is_empty())
     }
 }
 
@@ -95,6 +100,9 @@ impl Shared {
             self.answer_unknown(peer, &message);
             return Verdict::Continue;
         };
+        if driver.is_backed_up() {
+            return Verdict::Continue;
+        }
         match driver.input(|machine, now| machine.handle_message(now, message)) {
             Ok(()) => Verdict::Continue,
             Err(how) => {

@@ -39,6 +39,9 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// How it reaches peers, and they it.
     pub transport: Arc<dyn Transport>,
+    /// Channels whose stored records are damaged ([`StartError::Channel`]) and which are given up:
+    /// nobody refutes an old state of them.
+    pub leave_out: Vec<ChannelId>,
 }
 
 /// Why a client does not start. Nothing was changed.
@@ -52,7 +55,8 @@ pub enum StartError {
     /// The store cannot be read.
     Store(StoreError),
     /// A channel cannot be restored from what is stored of it. Nothing is done with the others
-    /// either, before somebody has decided: without it, nobody would refute an old state of it.
+    /// either, before somebody has decided ([`Parts::leave_out`]): without it, nobody would refute an
+    /// old state of it.
     Channel {
         /// The channel.
         id: ChannelId,
@@ -135,10 +139,12 @@ impl Client {
             chain,
             store,
             transport,
+            leave_out,
         } = parts;
         let adjudicator = chain.adjudicator().id();
         perun_canister_api::convert::principal(adjudicator).ok_or(StartError::AdjudicatorId)?;
-        chain.time().await.map_err(StartError::Adjudicator)?;
+        let now = chain.time().await.map_err(StartError::Adjudicator)?;
+        let first_request = now.nanos();
         let loaded = store.load().map_err(StartError::Store)?;
         let cursor = match loaded.entries.get(CURSOR) {
             None => Cursor::START,
@@ -157,12 +163,16 @@ impl Client {
             openings: Mutex::new(Openings::default()),
             events: RwLock::new(Some(broadcast::Sender::new(EVENTS_KEPT))),
             awaiting: Mutex::default(),
-            requests: AtomicU64::new(0),
+            // Not those of an earlier start.
+            requests: AtomicU64::new(first_request),
             runtime: tokio::runtime::Handle::current(),
             tasks: Mutex::default(),
         });
         let mut restored = Vec::new();
         for (id, stored) in loaded.channels {
+            if leave_out.contains(&id) {
+                continue;
+            }
             let channel = shared.restore(id, stored);
             restored.push(channel.map_err(|error| StartError::Channel { id, error })?);
         }
@@ -309,6 +319,9 @@ impl Observer for StoreObserver {
         if let Some(shared) = self.0.upgrade() {
             let error = Arc::new(error.clone());
             shared.tell(None, ClientEvent::StoreFailed { error });
+            for driver in shared.all_drivers() {
+                driver.give_up();
+            }
         }
     }
 }

@@ -9,20 +9,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use perun_protocol::Timestamp;
 use perun_protocol::channel::AdjudicatorCall;
-use tokio::time::sleep;
+use perun_protocol::view::View;
+use perun_protocol::{Params, Timestamp};
+use tokio::time::{sleep, timeout};
 
 use super::{Driver, Stage};
 use crate::chain::{PerformError, Performed, Retry};
 use crate::channel::{Closing, PaidOut};
 use crate::events::ClientEvent;
-use crate::{Event as LogEvent, WithdrawReceipt};
+use crate::{CallError, Event as LogEvent, WithdrawReceipt};
 
 /// The pause after the first call that failed; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// No pause is longer, while time may be running out.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// No call and no look may take longer: each can be made again, and another may be more urgent by
+/// then.
+const LONGEST_CALL: Duration = Duration::from_secs(60);
 /// The pause before a call that only helps once somebody has changed something.
 const SLOW_PAUSE: Duration = Duration::from_secs(30);
 
@@ -76,10 +80,14 @@ impl Driver {
 
     pub(super) async fn carry_out_calls(self: &Arc<Self>) {
         let mut pause = FIRST_PAUSE;
+        let mut is_look = false;
         while let Some(call) = self.next_call() {
-            let again = match self.carry_out_call(&call).await {
-                Ok(()) => None,
-                Err(error) => {
+            let carried_out = timeout(LONGEST_CALL, self.carry_out_call(&call)).await;
+            let again = match carried_out {
+                Ok(Ok(())) => None,
+                // What became of it shows the look that follows.
+                Err(_) => Some(Retry::Soon),
+                Ok(Err(error)) => {
                     let retry = error.retry();
                     self.shared().tell(
                         self.id(),
@@ -90,20 +98,28 @@ impl Driver {
                     Some(retry)
                 }
             };
+            let is_defence = matches!(call, AdjudicatorCall::Dispute(_));
+            // Looking twice without anything in between is waiting for somebody else.
+            let is_waiting = call == AdjudicatorCall::Observe && is_look;
+            is_look = call == AdjudicatorCall::Observe;
             if again.is_some() {
                 self.lock().calls.failed = Some(call);
             }
             self.look().await;
             self.finish_if_over().await;
-            let Some(again) = again else {
-                pause = FIRST_PAUSE;
-                continue;
-            };
             let now = self.shared().now();
             let wait = match again {
-                Retry::Soon => pause,
-                Retry::NotBefore(at) => Duration::from_nanos(at.nanos_since(now)).min(SLOW_PAUSE),
-                Retry::Slowly | Retry::Never => SLOW_PAUSE,
+                None if !is_waiting => {
+                    pause = FIRST_PAUSE;
+                    continue;
+                }
+                None | Some(Retry::Soon) => pause,
+                Some(Retry::NotBefore(at)) => {
+                    Duration::from_nanos(at.nanos_since(now)).min(SLOW_PAUSE)
+                }
+                // While a window is open, nothing is done slowly.
+                Some(Retry::Slowly | Retry::Never) if is_defence => LONGEST_PAUSE,
+                Some(Retry::Slowly | Retry::Never) => SLOW_PAUSE,
             };
             pause = (pause * 2).min(LONGEST_PAUSE);
             tokio::select! {
@@ -178,20 +194,51 @@ impl Driver {
         Ok(())
     }
 
+    /// Looks once. A deposit of ours that got as far as the deposit account and no further is taken
+    /// along first, if it is late: what the channel is not known to hold is not paid back.
+    async fn look_once(self: &Arc<Self>, params: &Params) -> Result<View, String> {
+        let now = self.shared().now();
+        let looking = async {
+            if self.read(|machine| machine.is_funding_overdue(now)) {
+                self.sweep(params).await?;
+            }
+            let view = self.shared().chain().look(params).await;
+            view.map_err(|error| error.to_string())
+        };
+        let looked = timeout(LONGEST_CALL, looking).await;
+        looked.unwrap_or_else(|_| Err("no answer in time".into()))
+    }
+
+    async fn sweep(&self, params: &Params) -> Result<(), String> {
+        let setup = self.read(|machine| machine.setup().clone());
+        for (asset, row) in params.assets().iter().zip(setup.initial.funding().rows()) {
+            if row[setup.part.index()].is_zero() {
+                continue;
+            }
+            let adjudicator = self.shared().chain().adjudicator();
+            match adjudicator.sweep(params, setup.part, *asset).await {
+                // Mostly, that there is nothing.
+                Ok(_) | Err(CallError::Refused(_)) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at the channel, for as long as it takes.
     async fn look(self: &Arc<Self>) {
         let params = self.read(|machine| machine.params().clone());
         let mut pause = FIRST_PAUSE;
         loop {
             self.lock().calls.is_touched = false;
-            match self.shared().chain().look(&params).await {
+            match self.look_once(&params).await {
                 Ok(view) => {
                     self.input(|machine, now| machine.handle_view(now, view));
                     return;
                 }
-                Err(error) => {
+                Err(reason) => {
                     self.lock().calls.is_touched = true;
-                    tracing::debug!("channel {:.8} cannot be looked at: {error}", self.id());
+                    tracing::debug!("channel {:.8} cannot be looked at: {reason}", self.id());
                 }
             }
             sleep(pause).await;

@@ -19,6 +19,7 @@ pub(super) struct Fates {
     /// All up to this one are settled or refused.
     settled: u64,
     refused: VecDeque<Refusal>,
+    is_over: bool,
     /// In the order of their numbers.
     waiting: VecDeque<(u64, Waiter)>,
 }
@@ -45,7 +46,7 @@ impl Fates {
         if let Some(fate) = self.known(number) {
             // Who asks may be gone.
             let _ = waiter.send(fate);
-        } else {
+        } else if !self.is_over {
             let place = self.waiting.partition_point(|(other, _)| *other <= number);
             self.waiting.insert(place, (number, waiter));
         }
@@ -90,8 +91,9 @@ impl Fates {
         }
     }
 
-    /// Nobody will be told any more.
+    /// Nobody will be told any more, whoever asks.
     pub(super) fn forget_all(&mut self) {
+        self.is_over = true;
         self.waiting.clear();
     }
 }

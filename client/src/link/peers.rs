@@ -48,6 +48,11 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A peer is no longer connected.
     fn disconnected(&self, peer: &PublicKey);
+
+    /// Whether there are dealings with a peer, so that there is always room for it.
+    fn knows(&self, _: &PublicKey) -> bool {
+        false
+    }
 }
 
 /// Whether to go on with a peer after a message.
@@ -306,7 +311,7 @@ impl Inner {
 
     /// A stranger's place, if there is one.
     fn has_room(&self, peers: &HashMap<PublicKey, Arc<Peer>>, identity: &PublicKey) -> bool {
-        if peers.contains_key(identity) {
+        if peers.contains_key(identity) || self.handler.knows(identity) {
             return true;
         }
         let strangers = peers.values().filter(|peer| peer.state().address.is_none());

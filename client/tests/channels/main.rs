@@ -4,6 +4,7 @@
 mod world;
 
 mod disputes;
+mod mallory;
 mod paying;
 mod persistence;
 mod proposals;

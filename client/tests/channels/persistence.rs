@@ -60,6 +60,36 @@ fn payment(amount: u128) -> Payment {
     }
 }
 
+/// The store's thread and those who pay meet all the time, and must never wait for each other.
+#[test]
+fn many_channels_share_the_flushes_of_one_store() {
+    story(async {
+        let world = World::shared().await;
+        let scratch = Scratch::new();
+        let (alice, bob) = (world.somebody(), world.somebody());
+        let a = file_store(&scratch.0, alice.number()).await;
+        let b = file_store(&scratch.0, bob.number()).await;
+        let (alice, bob) = (alice.on(a).start().await, bob.on(b).start().await);
+        let mut paying = tokio::task::JoinSet::new();
+        for _ in 0..12 {
+            let (ours, theirs) = alice.open_with(&bob, [1_000, 1_000]).await;
+            for channel in [ours, theirs] {
+                paying.spawn(async move {
+                    for _ in 0..100 {
+                        channel.pay(units(1)).await.unwrap();
+                    }
+                });
+            }
+        }
+        soon("2,400 payments", async {
+            while let Some(paid) = paying.join_next().await {
+                paid.unwrap();
+            }
+        })
+        .await;
+    });
+}
+
 #[test]
 fn who_was_stopped_goes_on_after_one_round_trip() {
     story(async {

@@ -1,7 +1,6 @@
 //! Peers that are no clients: somebody with keys and a connection, who says what a test wants.
 
 use std::future::poll_fn;
-use std::time::Duration;
 
 use perun_canister_api::convert;
 use perun_client::Door;
@@ -298,6 +297,3 @@ impl RogueChannel {
         [FIRST, SECOND].map(|part| balances.at(AssetIdx::new(0), part).unwrap().units())
     }
 }
-
-/// Nothing comes of it for so long.
-pub const A_WHILE: Duration = Duration::from_millis(300);

@@ -293,6 +293,7 @@ impl Start {
             chain: Chain::new(funder),
             store: self.store,
             transport,
+            leave_out: Vec::new(),
         });
         let asset = |ledger: &Principal| AssetId::Icrc(convert::principal(*ledger).unwrap());
         let ledgers: Vec<_> = self.reach.ledgers.iter().map(asset).collect();

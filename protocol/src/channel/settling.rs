@@ -172,6 +172,13 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         }
     }
 
+    /// Whether the time to deposit is over and the channel never opened: then our own deposit may
+    /// have got stuck on its way.
+    pub fn is_funding_overdue(&self, now: Timestamp) -> bool {
+        let is_live = matches!(self.phase, Phase::Funding | Phase::Settling);
+        is_live && !self.was_open && now >= self.setup.fund_by
+    }
+
     /// Time has passed that nobody counted, as when the machine was suspended: what was seen may be
     /// older than it looks, so it counts for nothing until the channel was looked at again.
     pub fn handle_lost_time(&mut self) {
@@ -208,16 +215,18 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
 
     fn handle_holdings(&mut self, holdings: &Balances) {
         if self.phase == Phase::Funding && covered(holdings, self.setup.initial.funding()).is_ok() {
-            self.phase = if self.ending.is_forced || self.current().state().is_final() {
-                Phase::Settling
-            } else {
-                Phase::Acting
+            let is_ending = self.ending.is_forced || self.current().state().is_final();
+            self.phase = match is_ending {
+                true => Phase::Settling,
+                false => Phase::Acting,
             };
             if !self.was_open {
                 self.was_open = true;
                 self.persist_later(None);
             }
-            self.notify(Event::Opened);
+            if !is_ending {
+                self.notify(Event::Opened);
+            }
         }
     }
 

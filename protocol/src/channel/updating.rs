@@ -8,7 +8,8 @@ use super::{Channel, CommandError, Event, Link, Offered, Output, PeerMisbehaved,
 use crate::payment::{PAYMENT_APP, Tally};
 use crate::signature::{Signer, Verifier};
 use crate::wire::{
-    Message, Reason, RejectCode, TurnPass, TurnRequest, Update, UpdateAcceptance, UpdateRejection,
+    Message, Proposal, Reason, RejectCode, TurnPass, TurnRequest, Update, UpdateAcceptance,
+    UpdateRejection,
 };
 use crate::{Allocation, Amount, Balances, PartIdx, Signature, State, Timestamp, Version};
 
@@ -356,8 +357,9 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             ..
         } = acceptance;
         if version == Version::INITIAL && self.current().version() == version {
-            // Our signature on version 0 was lost, or theirs comes once more.
-            if let Link::Syncing { .. } = self.link {
+            // Our signature on version 0 was lost, or theirs comes once more. Who signed first and
+            // knows both signatures needs no answer.
+            if matches!(self.link, Link::Syncing { .. }) || self.part() == Proposal::PROPOSER {
                 self.send_initial();
             }
             return Ok(());

@@ -44,6 +44,12 @@ pub enum OpenError {
     Abandoned(Reason),
     /// The proposal has expired, or was answered already.
     Expired,
+    /// The peer's proposal lets deposits wait for longer than the client's configuration allows, or
+    /// ends before it can be accepted.
+    Deadlines {
+        /// How long deposits may wait.
+        latest: Duration,
+    },
     /// The peer's proposal is about another adjudicator.
     OtherAdjudicator,
     /// The system gives no randomness.
@@ -81,6 +87,11 @@ impl fmt::Display for OpenError {
             ),
             Self::Abandoned(reason) => write!(f, "the channel never came to be: {reason}"),
             Self::Expired => write!(f, "the proposal has expired"),
+            Self::Deadlines { latest } => write!(
+                f,
+                "deposits would have to be there too early, or later than in {} s",
+                latest.as_secs()
+            ),
             Self::OtherAdjudicator => write!(f, "the proposal is about another adjudicator"),
             Self::Randomness(error) => write!(f, "the system gives no randomness: {error}"),
             Self::Key(error) => error.fmt(f),

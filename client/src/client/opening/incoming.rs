@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use perun_protocol::wire::{Acceptance, Proposal, ProposalId, Reason, RejectCode, Terms};
-use perun_protocol::{Amount, Participant, PublicKey, Timestamp};
+use perun_protocol::wire::{
+    Acceptance, NonceShare, Proposal, ProposalId, Reason, RejectCode, Terms,
+};
+use perun_protocol::{Amount, Params, Participant, PublicKey, State, Timestamp};
 use tokio::sync::mpsc;
 
-use super::{OpenError, fresh_share, opened};
+use super::{OpenError, after, fresh_share, opened};
 use crate::channel::Channel;
 use crate::client::Shared;
 use crate::driver::{Driver, Machine};
@@ -66,6 +68,12 @@ impl Shared {
             drop(openings);
             return reject(RejectCode::TimedOut, "the proposal has expired");
         }
+        // Nobody is asked about what can be no channel.
+        let acceptance = self.acceptance(id, [0; 32]);
+        if let Err(error) = self.check_proposal(&proposal, &acceptance) {
+            drop(openings);
+            return reject(RejectCode::BadTerms, &error.to_string());
+        }
         let incoming = IncomingProposal {
             shared: Arc::clone(self),
             peer: *peer,
@@ -80,6 +88,35 @@ impl Shared {
         if let Some(owner) = owner {
             let _ = owner.send(incoming);
         }
+    }
+
+    /// Our acceptance of a proposal.
+    fn acceptance(&self, proposal: ProposalId, nonce_share: NonceShare) -> Acceptance {
+        Acceptance {
+            proposal,
+            part: Proposal::ACCEPTOR,
+            participant: Participant::Secp256k1(self.identity()),
+            nonce_share,
+        }
+    }
+
+    /// The channel that a proposal and our acceptance make, if nothing is wrong with it that can be
+    /// found without asking the adjudicator.
+    fn check_proposal(
+        &self,
+        proposal: &Proposal,
+        acceptance: &Acceptance,
+    ) -> Result<(Params, State), OpenError> {
+        if proposal.terms.adjudicator != self.adjudicator() {
+            return Err(OpenError::OtherAdjudicator);
+        }
+        self.check_duration(proposal.terms.challenge_duration)?;
+        let (now, latest) = (self.now(), self.config().fund_within_at_most);
+        let fund_by = proposal.terms.fund_by;
+        if fund_by < proposal.expires_at || fund_by > after(now, latest) {
+            return Err(OpenError::Deadlines { latest });
+        }
+        proposal.channel(acceptance).map_err(OpenError::Invalid)
     }
 }
 
@@ -145,17 +182,8 @@ impl IncomingProposal {
 
     async fn begin(&self, shared: &Arc<Shared>, last: bool) -> Result<Arc<Driver>, OpenError> {
         let proposal = &self.proposal;
-        if proposal.terms.adjudicator != shared.adjudicator() {
-            return Err(OpenError::OtherAdjudicator);
-        }
-        shared.check_duration(proposal.terms.challenge_duration)?;
-        let acceptance = Acceptance {
-            proposal: self.id,
-            part: Proposal::ACCEPTOR,
-            participant: Participant::Secp256k1(shared.identity()),
-            nonce_share: fresh_share()?,
-        };
-        let channel = proposal.channel(&acceptance).map_err(OpenError::Invalid)?;
+        let acceptance = shared.acceptance(self.id, fresh_share()?);
+        let channel = shared.check_proposal(proposal, &acceptance)?;
         shared.check_terms(&proposal.terms).await?;
         if proposal.expires_at <= shared.now() {
             return Err(OpenError::Expired);
