@@ -190,7 +190,12 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             Output::PersistLater(record)
         });
         if let Some(resolved) = resolved {
-            let reason = Reason::new(RejectCode::WrongBase, "another state took its place");
+            let text = if is_forgotten {
+                "this copy is an old one: they may have been settled before"
+            } else {
+                "another state took its place"
+            };
+            let reason = Reason::new(RejectCode::WrongBase, text);
             let refused = (!resolved.is_agreed).then_some(&reason);
             self.settle_payments(refused);
         }
