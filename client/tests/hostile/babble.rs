@@ -261,7 +261,7 @@ async fn whoever_never_reads_answers_loses_the_connection() {
                 begun.elapsed() < Duration::from_secs(60),
                 "{asked} are answered"
             );
-            if asked % 1000 == 0 {
+            if asked.is_multiple_of(1000) {
                 tokio::task::yield_now().await;
             }
         }
