@@ -87,7 +87,7 @@ fn payment(amount: u128) -> Payment {
 /// An update of the victim's that the rogue does not answer: he has been given the turn for it.
 async fn unanswered(rogue: &mut Rogue, ours: &mut RogueChannel, theirs: &Channel) -> Update {
     drop(theirs.queue(&payment(7)).unwrap());
-    if ours.turn % 2 == 0 {
+    if ours.turn.is_multiple_of(2) {
         let asks = |message: &Message| matches!(message, Message::TurnRequest(_)).then_some(());
         rogue.await_message(asks).await;
         ours.turn += 1;
@@ -692,9 +692,13 @@ fn bad_proposals_are_answered_and_cost_nothing() {
             proposal.nonce_share = [number as u8; 32];
             spoil(&mut proposal);
             rogue.send(&Message::Proposal(Box::new(proposal.clone())));
-            let incoming = soon("a proposal", proposals.next()).await.unwrap();
-            let accepted = soon("an answer", incoming.accept()).await;
-            assert!(accepted.is_err(), "{what}");
+            // What only the adjudicator knows is found when the owner accepts; he is not asked about
+            // the rest.
+            if what == "a ledger that it does not serve" {
+                let incoming = soon("a proposal", proposals.next()).await.unwrap();
+                let accepted = soon("an answer", incoming.accept()).await;
+                assert!(accepted.is_err(), "{what}");
+            }
             let answer = rejection(&mut rogue).await;
             assert_eq!(
                 (answer.proposal, answer.code),
@@ -707,6 +711,8 @@ fn bad_proposals_are_answered_and_cost_nothing() {
         expired.expires_at = world.time();
         rogue.send(&Message::Proposal(Box::new(expired)));
         assert_eq!(rejection(&mut rogue).await.code, RejectCode::TimedOut);
+        let asked = tokio::time::timeout(Duration::from_millis(50), proposals.next()).await;
+        assert!(asked.is_err(), "{asked:?}");
         assert!(victim.client.channels().is_empty());
         assert_eq!(world.wealth(&victim).await, WEALTH);
     });
