@@ -1,7 +1,7 @@
 //! The story of somebody who is killed in the middle of payments and goes on.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ struct Victim {
 impl Victim {
     fn start(
         command: &impl Fn(&Path) -> Result<Command, Failure>,
-        meeting: &PathBuf,
+        meeting: &Path,
     ) -> Result<Self, Failure> {
         let mut command = command(meeting)?;
         let mut child = command.stdout(Stdio::piped()).spawn()?;

@@ -316,23 +316,3 @@ fn the_acceptor_dies_at_every_boundary() {
 fn the_acceptor_dies_and_what_nobody_waited_for_is_lost() {
     all_boundaries(1, true);
 }
-
-#[test]
-#[ignore]
-fn one() {
-    story(async {
-        let world = World::shared().await;
-        let victim = std::env::var("V").unwrap().parse().unwrap();
-        let count = std::env::var("N").unwrap().parse().unwrap();
-        die_after(
-            world,
-            0,
-            Case {
-                victim,
-                is_lazy: std::env::var("L").is_ok(),
-            },
-            count,
-        )
-        .await;
-    });
-}

@@ -347,7 +347,7 @@ async fn check(world: &World, numbers: [u8; 2], ended: &[(Heard, u32); 2], folde
         // One to approve and one to deposit; an approval that is made again costs its fee again.
         let kills = u128::from(ended[index].1);
         assert!(
-            fees % FEE == 0 && (2 * FEE..=(2 + kills) * FEE).contains(&fees),
+            fees.is_multiple_of(FEE) && (2 * FEE..=(2 + kills) * FEE).contains(&fees),
             "{what}: {fees}"
         );
     }
