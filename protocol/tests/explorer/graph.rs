@@ -208,7 +208,7 @@ impl Exploration {
         }
         let digest = next.digest();
         if self.seen.insert(digest) {
-            if digest % 16 == 0
+            if digest.is_multiple_of(16)
                 && let Err(fault) = next.comes_to_rest()
             {
                 let before = Rc::new(Trace {
