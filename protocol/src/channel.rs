@@ -45,18 +45,20 @@
 //! most, messages that it reads and writes and records until they are stored included. With eight
 //! assets it is 2.6 KiB and 15 KiB. Nothing that a peer sends makes it keep more.
 
+mod accepting;
 mod commitments;
 mod error;
 mod output;
 mod paying;
+mod proposing;
 mod queue;
 mod settling;
 mod setup;
 mod signing;
 mod snapshot;
+mod successor;
 mod syncing;
 mod turn;
-mod updating;
 
 use alloc::collections::VecDeque;
 use alloc::vec;
