@@ -44,7 +44,7 @@ fn message(proposal: &Proposal) -> Message {
 async fn rejection(mallory: &mut Mallory, proposal: &Proposal) -> RejectCode {
     match mallory.hear_message().await {
         Message::ProposalRejection(rejection) => {
-            assert_eq!(rejection.proposal, proposal.id());
+            assert_eq!(rejection.proposal, proposal.id(), "{rejection:?}");
             rejection.code
         }
         answer => panic!("{answer:?}"),
@@ -152,6 +152,17 @@ async fn absurd_terms_are_bad_terms() {
         ),
         ("against ourselves", with(&|p| p.participant = ours)),
         (
+            "for ever",
+            with(&|p| {
+                p.expires_at = Timestamp::from_nanos(u64::MAX);
+                p.terms.fund_by = Timestamp::from_nanos(u64::MAX);
+            }),
+        ),
+        (
+            "deposits before the answer",
+            with(&|p| p.terms.fund_by = Timestamp::from_nanos(0)),
+        ),
+        (
             "too short",
             with(&|p| {
                 p.terms.challenge_duration = ChallengeDuration::from_secs(1).unwrap();
@@ -176,11 +187,7 @@ async fn absurd_terms_are_bad_terms() {
         proposal
     };
     let unknown = accept(with(&|p| p.terms.assets = vec![other_ledger]));
-    let far = accept(with(&|p| {
-        p.expires_at = Timestamp::from_nanos(u64::MAX);
-        p.terms.fund_by = Timestamp::from_nanos(u64::MAX);
-        p.terms.app = App::None;
-    }));
+    let plain = accept(with(&|p| p.terms.app = App::None));
     let asked = timeout(LONG, proposals.next()).await.unwrap().unwrap();
     assert_eq!(asked.terms(), &unknown.terms);
     let refused = timeout(LONG, asked.accept()).await.unwrap();
@@ -189,9 +196,9 @@ async fn absurd_terms_are_bad_terms() {
     assert_eq!(code, RejectCode::BadTerms);
     let asked = timeout(LONG, proposals.next()).await.unwrap().unwrap();
     assert_eq!(asked.our_deposit(), [Amount::new(5)]);
-    assert_eq!(asked.terms(), &far.terms);
+    assert_eq!(asked.terms(), &plain.terms);
     asked.reject("no");
-    assert_eq!(rejection(&mut mallory, &far).await, RejectCode::Declined);
+    assert_eq!(rejection(&mut mallory, &plain).await, RejectCode::Declined);
     honest.end().await;
 }
 
