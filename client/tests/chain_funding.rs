@@ -237,7 +237,8 @@ async fn who_has_not_enough_is_told_the_numbers_and_goes_on_later() {
     let world = World::with_two_ledgers().await;
     let channel = world.channel_about_all(1);
     // The first token is there, the second is not.
-    let poor = 20;
+    // Nobody has given this user anything.
+    let poor = 200;
     let give = |amount, index| {
         let world = &world;
         async move {
