@@ -117,7 +117,7 @@ async fn anybody_may_deposit_for_anybody() {
 async fn who_has_not_enough_is_told_so() {
     let world = World::new().await;
     let channel = world.channel(1);
-    let pauper = world.funder_for(20).await;
+    let pauper = world.funder_for(200).await;
     let deposit = |door| pauper.deposit(&channel.params, FIRST, channel.asset(), units(100), door);
     let refused = deposit(Door::Approval).await.unwrap_err();
     assert!(
