@@ -12,7 +12,7 @@
 //! former's. The index follows when a pass over the journal is full, at a start, and when somebody
 //! reads.
 //!
-//! All writing is done by one thread of the store's own ([`committer`]).
+//! All writing is done by one thread of the store's own (`committer`).
 
 mod backend;
 mod change;

@@ -57,8 +57,9 @@ async fn runs_with(seed: u64, faults: Faults) {
     assert!(faults.repeat == 0.0 || counts.repeated > 0, "{counts:?}");
     assert!(faults.reorder == 0.0 || counts.reordered > 0, "{counts:?}");
     assert!(faults.cut == 0.0 || counts.cut > 0, "{counts:?}");
+    // If too much is lost for too long, they close by a dispute, which takes its minute.
     let closing = async { tokio::join!(ours.close(), theirs.closed()) };
-    let (closed, also) = timeout(Duration::from_secs(60), closing).await.unwrap();
+    let (closed, also) = timeout(Duration::from_secs(180), closing).await.unwrap();
     let paid_out = [closed, also].map(|closed| closed.unwrap().paid_out[0].receipt.paid.units());
     assert_eq!(paid_out, [1_000 - 80 - FEE, 1_000 + 80 - FEE]);
 }

@@ -30,7 +30,8 @@ pub struct Proposals {
 }
 
 impl Proposals {
-    /// The next proposal; `None` if another [`Client::proposals`] has taken over, or the client has
+    /// The next proposal; `None` if another
+    /// [`Client::proposals`](crate::client::Client::proposals) has taken over, or the client has
     /// stopped. It can be dropped and called again without losing one.
     pub async fn next(&mut self) -> Option<IncomingProposal> {
         self.receiver.recv().await
