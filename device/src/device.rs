@@ -20,9 +20,11 @@ use crate::driver::{Driver, Machine};
 use crate::link::Link;
 use crate::records::{self, StoredOpening, StoredState};
 use crate::spending::Carried;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::time::ChainTime;
 use crate::{Clock, Event, Random, Settings, StartError};
+
+pub use self::opening::ChannelTerms;
 
 /// Events that wait to be fetched; of more, the oldest are forgotten.
 const MAX_EVENTS: usize = 24;
@@ -46,6 +48,8 @@ pub struct Device<F, R, C> {
     random: R,
     clock: C,
     time: ChainTime,
+    /// When a watcher was last asked for the time alone.
+    time_asked_ns: u64,
     links: Vec<Link>,
     links_so_far: u32,
     drivers: Vec<Driver>,
@@ -111,6 +115,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             random,
             clock,
             time: ChainTime::default(),
+            time_asked_ns: 0,
             links: Vec::new(),
             links_so_far: 0,
             drivers: Vec::new(),
@@ -130,12 +135,11 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
 
     fn restore(&mut self) -> Result<(), StartError<F::Error>> {
         let channels = self.settings.capacity.channels;
-        for slot in 0..=u8::MAX {
+        let slots: Vec<_> = self.store.keys().filter_map(records::slot_of).collect();
+        for slot in slots {
             let mut bytes = Vec::new();
             let found = self.store.read(records::opening(slot), &mut bytes);
-            if !found.map_err(StartError::Store)? {
-                continue;
-            }
+            found.map_err(StartError::Store)?;
             if self.drivers.len() == channels {
                 return Err(StartError::Capacity { channels });
             }
@@ -267,11 +271,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         }
     }
 
-    fn carry_out(
-        &mut self,
-        index: usize,
-        uptime_ns: u64,
-    ) -> Result<(), crate::store::StoreError<F::Error>> {
+    fn carry_out(&mut self, index: usize, uptime_ns: u64) -> Result<(), StoreError<F::Error>> {
         let Self {
             drivers,
             store,
@@ -302,7 +302,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     }
 
     /// Forgets channels that are over.
-    fn retire_closed(&mut self) -> Result<(), crate::store::StoreError<F::Error>> {
+    fn retire_closed(&mut self) -> Result<(), StoreError<F::Error>> {
         let is_over = |driver: &Driver| driver.machine.is_closed() && !driver.is_waiting();
         while let Some(index) = self.drivers.iter().position(is_over) {
             let driver = self.drivers.swap_remove(index);
@@ -352,7 +352,11 @@ fn overview(driver: &Driver) -> Overview {
         is_open: machine.is_open(),
         is_synced: machine.is_synced(),
         version: driver.newest(),
-        guarded: driver.watches.iter().filter_map(|watch| watch.stored()).max(),
+        guarded: driver
+            .watches
+            .iter()
+            .filter_map(|watch| watch.stored())
+            .max(),
         balance: machine.balance(),
     }
 }

@@ -73,6 +73,13 @@ pub enum CommandError {
     Store,
 }
 
+impl CommandError {
+    /// Whether the owner's approval may lift it.
+    pub fn is_up_to_owner(&self) -> bool {
+        matches!(self, Self::Policy(error) if PolicyError::is_up_to_owner(error))
+    }
+}
+
 impl From<PolicyError> for CommandError {
     fn from(error: PolicyError) -> Self {
         Self::Policy(error)
@@ -91,7 +98,10 @@ impl<E: fmt::Debug> fmt::Display for StartError<E> {
             ),
             Self::NoWatcher => write!(f, "the settings name no watcher"),
             Self::WatcherHasInterest => {
-                write!(f, "a watcher of the settings is a peer, or the device itself")
+                write!(
+                    f,
+                    "a watcher of the settings is a peer, or the device itself"
+                )
             }
         }
     }

@@ -126,10 +126,20 @@ impl fmt::Display for Event {
                 asks.iter().try_for_each(|asks| write!(f, ": {asks}"))
             }
             Self::ProposalRefused { reason, .. } => {
-                write!(f, "a proposal was refused: {} {}", reason.code, reason.text.as_str())
+                write!(
+                    f,
+                    "a proposal was refused: {} {}",
+                    reason.code,
+                    reason.text.as_str()
+                )
             }
             Self::ProposalRejected { reason, .. } => {
-                write!(f, "our proposal came to nothing: {} {}", reason.code, reason.text.as_str())
+                write!(
+                    f,
+                    "our proposal came to nothing: {} {}",
+                    reason.code,
+                    reason.text.as_str()
+                )
             }
             Self::Begun { channel, .. } => write!(f, "channel {channel:.8} begins"),
             Self::Channel { channel, event } => {
@@ -139,10 +149,20 @@ impl fmt::Display for Event {
                 channel, version, ..
             } => write!(f, "channel {channel:.8}: version {version} is guarded"),
             Self::WatcherRefused {
-                channel, code, text, ..
-            } => write!(f, "channel {channel:.8}: a watcher says no: {code} {}", text.as_str()),
+                channel,
+                code,
+                text,
+                ..
+            } => write!(
+                f,
+                "channel {channel:.8}: a watcher says no: {code} {}",
+                text.as_str()
+            ),
             Self::WatcherForgot { channel, .. } => {
-                write!(f, "channel {channel:.8}: a watcher has forgotten what it stored")
+                write!(
+                    f,
+                    "channel {channel:.8}: a watcher has forgotten what it stored"
+                )
             }
             Self::DisputeNoticed {
                 channel,
@@ -187,7 +207,10 @@ impl fmt::Display for Told<'_> {
             Event::RequestRejected { id, .. } => write!(f, "request {id} is rejected"),
             Event::Synced => write!(f, "in sync with the peer"),
             Event::RolledBack { knew, shown } => {
-                write!(f, "this copy is an old one: it knew {knew} and was shown {shown}")
+                write!(
+                    f,
+                    "this copy is an old one: it knew {knew} and was shown {shown}"
+                )
             }
             Event::Unanswered => write!(f, "the peer does not answer"),
             Event::Closing { version } => write!(f, "closing by version {version}"),

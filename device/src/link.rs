@@ -346,7 +346,10 @@ impl fmt::Display for LinkError {
             Self::Goodbye(reason) => write!(f, "the other side said goodbye: {reason:?}"),
             Self::TimedOut => write!(f, "the other side was silent for too long"),
             Self::Backlog { queued } => {
-                write!(f, "the other side does not take the {queued} bytes that wait")
+                write!(
+                    f,
+                    "the other side does not take the {queued} bytes that wait"
+                )
             }
             Self::TooMany { limit } => write!(f, "there are {limit} links, the most there may be"),
             Self::Over => write!(f, "the link is over"),

@@ -222,10 +222,16 @@ impl fmt::Display for PolicyError {
                 write!(f, "{amount} is more than {limit}, the most in one payment")
             }
             Self::PerPeriod { amount, left } => {
-                write!(f, "{amount} is more than {left}, what is left of the period's limit")
+                write!(
+                    f,
+                    "{amount} is more than {left}, what is left of the period's limit"
+                )
             }
             Self::PerPeer { amount, left } => {
-                write!(f, "{amount} is more than {left}, what is left of the peer's limit")
+                write!(
+                    f,
+                    "{amount} is more than {left}, what is left of the peer's limit"
+                )
             }
             Self::NeedsApproval { amount, above } => {
                 write!(f, "{amount} is above {above}: the owner must approve")

@@ -32,6 +32,11 @@ pub(crate) fn opening(slot: u8) -> Key {
     Key::new(OPENING, slot)
 }
 
+/// The slot of the channel whose opening this key names, if it does.
+pub(crate) fn slot_of(key: Key) -> Option<u8> {
+    (key.kind == OPENING).then_some(key.slot)
+}
+
 /// The key of everything else about it.
 pub(crate) fn state(slot: u8) -> Key {
     Key::new(STATE, slot)

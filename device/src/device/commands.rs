@@ -1,15 +1,13 @@
 //! What the owner does with channels: paying, asking, closing.
 
-use alloc::string::String;
-
 use embedded_storage::nor_flash::NorFlash;
 use perun_protocol::payment::Payment;
-use perun_protocol::wire::{PaymentRequest, Reason, RejectCode, RequestId};
+use perun_protocol::wire::{PaymentRequest, Reason, RejectCode, RequestId, Text};
 use perun_protocol::{Amount, AssetId, AssetIdx, ChannelId, PublicKey, Timestamp};
 
 use super::Device;
 use crate::policy::Given;
-use crate::{Approval, Clock, CommandError, PolicyError, Random};
+use crate::{Approval, Clock, CommandError, Random};
 
 impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     /// Pays the peer of a channel. The payment's number, counted from 1 since the start, is in the
@@ -85,6 +83,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         asset: AssetIdx,
         amount: Amount,
         memo: &str,
+        expires_at: Timestamp,
     ) -> Result<RequestId, CommandError> {
         let id = self.requests_so_far;
         let driver = self.driver(channel).ok_or(CommandError::UnknownChannel)?;
@@ -93,7 +92,8 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             id,
             asset,
             amount,
-            memo: String::from(memo),
+            memo: Text::new(memo),
+            expires_at,
         });
         requested.map_err(CommandError::Channel)?;
         self.requests_so_far = self.requests_so_far.wrapping_add(1);
@@ -143,12 +143,5 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         let forced = driver.machine.force_close(now);
         self.settle();
         forced.map_err(CommandError::Channel)
-    }
-}
-
-impl CommandError {
-    /// Whether the owner's approval may lift it.
-    pub fn is_up_to_owner(&self) -> bool {
-        matches!(self, Self::Policy(error) if PolicyError::is_up_to_owner(error))
     }
 }

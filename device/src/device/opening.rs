@@ -11,7 +11,6 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use embedded_storage::nor_flash::NorFlash;
@@ -28,7 +27,7 @@ use perun_protocol::{
 use super::{Device, draw};
 use crate::driver::{Driver, Machine};
 use crate::records::{self, StoredOpening};
-use crate::{Approval, Clock, CommandError, Event, PolicyError, Random};
+use crate::{Approval, Clock, CommandError, Event, Random};
 
 /// Proposals that wait for an answer, at most, either way.
 const MAX_PROPOSALS: usize = 2;
@@ -207,8 +206,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         checked.map_err(|error| refused(&error))?;
         self.free_slot().map_err(|error| refused(&error))?;
         let policy = &self.settings.policy;
-        let allowed =
-            policy.check_terms(peer, &proposal.terms, Proposal::ACCEPTOR, Approval::None);
+        let allowed = policy.check_terms(peer, &proposal.terms, Proposal::ACCEPTOR, Approval::None);
         let asks = match allowed {
             Ok(()) => None,
             Err(error) if error.is_up_to_owner() => Some(error),
@@ -436,8 +434,10 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             return Err(CommandError::Store);
         }
         let record = StoredOpening::encode(setup, peer, proposal);
-        let room = self.store.free();
-        if room < record.len() + self.longest_state(setup) {
+        let batch = self.settings.capacity.batch;
+        let longest = longest_state(setup.params.assets().len(), batch);
+        let needed = self.store.footprint(record.len()) + self.store.footprint(longest);
+        if self.store.free() < needed {
             return Err(CommandError::Store);
         }
         let written = self.store.write(records::opening(slot), &record);
@@ -460,15 +460,12 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         self.connect_channel(&channel);
         self.settle();
     }
+}
 
-    /// Bytes of the longest record of a channel's state.
-    fn longest_state(&self, setup: &Setup) -> usize {
-        // A snapshot holds a signed state and two that one side has signed, as a sync does.
-        let assets = setup.params.assets().len();
-        let sync = usize::MAX - perun_protocol::channel::max_batch(usize::MAX, assets);
-        let _ = sync;
-        1024 + 256 * assets + self.settings.capacity.batch
-    }
+/// Bytes of the longest record of a channel's state, at most: it holds what a sync does, and what was
+/// given away.
+fn longest_state(assets: usize, batch: usize) -> usize {
+    1024 + 320 * assets + batch
 }
 
 fn acceptance(proposal: ProposalId, participant: Participant, nonce_share: [u8; 32]) -> Acceptance {
@@ -488,9 +485,6 @@ fn code_of(error: &CommandError) -> RejectCode {
     match error {
         CommandError::Full { .. } | CommandError::TimeUnknown | CommandError::Store => {
             RejectCode::Busy
-        }
-        CommandError::Policy(PolicyError::Gift { .. } | PolicyError::NeedsApproval { .. }) => {
-            RejectCode::Declined
         }
         CommandError::Policy(_) => RejectCode::Declined,
         CommandError::Deadlines => RejectCode::TimedOut,

@@ -11,7 +11,10 @@
 
 use embedded_storage::nor_flash::NorFlash;
 use perun_protocol::channel::AdjudicatorCall;
-use perun_protocol::remote::{DisputeNotice, RemoteCode, RemoteMessage, RemoteRejection, WatchAck};
+use perun_protocol::remote::{
+    DisputeNotice, Fund, RemoteCode, RemoteMessage, RemoteRejection, WatchAck,
+};
+use perun_protocol::view::{Status, View};
 use perun_protocol::{ChannelId, PublicKey};
 
 use super::Device;
@@ -85,6 +88,14 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     }
 
     pub(super) fn watcher_connected(&mut self, watcher: &PublicKey) {
+        // Without a channel there is nothing to ask about, and a proposal needs the time.
+        self.time_asked_ns = self.clock.uptime_ns();
+        self.send(watcher, &RemoteMessage::TimeRequest.encode());
+        self.forget_asked(watcher);
+    }
+
+    /// What was said to a watcher may be lost.
+    fn forget_asked(&mut self, watcher: &PublicKey) {
         if let Some(index) = self.watcher_index(watcher) {
             for driver in &mut self.drivers {
                 driver.watches[index].begin_again();
@@ -94,7 +105,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     }
 
     pub(super) fn watcher_disconnected(&mut self, watcher: &PublicKey) {
-        self.watcher_connected(watcher);
+        self.forget_asked(watcher);
         let watchers = &self.settings.watchers;
         if !watchers.iter().any(|other| self.is_connected(other)) {
             // Nobody could store what would be signed now.
@@ -119,6 +130,10 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
                 if let Some(driver) = self.driver(&funded.channel) {
                     driver.watches[index].hurry();
                 }
+            }
+            RemoteMessage::Time(time) => {
+                let uptime_ns = self.clock.uptime_ns();
+                self.time.observe(time.now, self.time_asked_ns, uptime_ns);
             }
             RemoteMessage::DisputeNotice(notice) => self.handle_notice(index, notice),
             RemoteMessage::RemoteRejection(rejection) => self.handle_refusal(index, rejection),
@@ -179,9 +194,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     fn wait_if_wanted(&mut self, place: usize, index: usize, uptime_ns: u64) {
         let retry_ns = self.settings.times.retry_ns;
         let later_ns = self.settings.times.store_later_ns;
-        let Self {
-            drivers, store, ..
-        } = self;
+        let Self { drivers, store, .. } = self;
         let driver = &mut drivers[place];
         let key = crate::records::state(driver.slot);
         let taken = driver.take_outputs(uptime_ns, later_ns, |record| store.write(key, record));
@@ -216,11 +229,13 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     fn handle_refusal(&mut self, index: usize, rejection: RemoteRejection) {
         let RemoteRejection {
             channel,
+            about,
             code,
             text,
             ..
         } = rejection;
         let retry_ns = self.settings.times.retry_ns;
+        let silence_ns = self.settings.times.silence_ns;
         let uptime_ns = self.clock.uptime_ns();
         let watcher = self.settings.watchers[index];
         let Some(driver) = self.driver(&channel) else {
@@ -235,6 +250,11 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
                     self.connect_channel(&channel);
                 }
                 return;
+            }
+            _ if about == Fund::KIND => {
+                // Sooner than if there had been no answer at all.
+                let again_ns = uptime_ns.saturating_add(retry_ns);
+                driver.fund_asked_ns = Some(again_ns.saturating_sub(silence_ns));
             }
             RemoteCode::Outdated => driver.watches[index].ask_at(0),
             _ => driver.watches[index].ask_at(uptime_ns.saturating_add(retry_ns)),
@@ -253,9 +273,6 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     }
 }
 
-fn is_over(view: &perun_protocol::view::View) -> bool {
-    matches!(
-        view.status,
-        perun_protocol::view::Status::Concluded { .. }
-    )
+fn is_over(view: &View) -> bool {
+    matches!(view.status, Status::Concluded { .. })
 }
