@@ -431,19 +431,20 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         proposal: ProposalId,
     ) -> Result<(), CommandError> {
         if self.has_failed {
-            return Err(CommandError::Store);
+            return Err(CommandError::StoreFailed);
         }
         let record = StoredOpening::encode(setup, peer, proposal);
         let batch = self.settings.capacity.batch;
         let longest = longest_state(setup.params.assets().len(), batch);
         let needed = self.store.footprint(record.len()) + self.store.footprint(longest);
-        if self.store.free() < needed {
-            return Err(CommandError::Store);
+        let free = self.store.free();
+        if free < needed {
+            return Err(CommandError::NoRoom { needed, free });
         }
         let written = self.store.write(records::opening(slot), &record);
         written.map_err(|_| {
             self.fail();
-            CommandError::Store
+            CommandError::StoreFailed
         })
     }
 
@@ -483,9 +484,10 @@ fn malformed() -> CommandError {
 
 fn code_of(error: &CommandError) -> RejectCode {
     match error {
-        CommandError::Full { .. } | CommandError::TimeUnknown | CommandError::Store => {
-            RejectCode::Busy
-        }
+        CommandError::Full { .. }
+        | CommandError::TimeUnknown
+        | CommandError::NoRoom { .. }
+        | CommandError::StoreFailed => RejectCode::Busy,
         CommandError::Policy(_) => RejectCode::Declined,
         CommandError::Deadlines => RejectCode::TimedOut,
         _ => RejectCode::BadTerms,
