@@ -57,6 +57,8 @@ pub(super) struct State {
     written: Ticket,
     /// The version that is durable.
     durable: Option<Version>,
+    /// The highest version that the device is known to have.
+    known: Option<Version>,
     /// How many requests wait for the disk.
     waiting: usize,
     pub(super) calls: Calls,
@@ -102,6 +104,7 @@ impl Watch {
                 is_looking: false,
                 written: Ticket::NONE,
                 durable,
+                known: None,
                 waiting: 0,
                 calls: Calls::default(),
             }),
@@ -208,7 +211,7 @@ impl Watch {
             return;
         }
         let notice = self.notice(&state);
-        let ack = self.ack(&state, Some(state.order.newest.version()));
+        let ack = self.ack(&state, state.known);
         drop(state);
         if let Some(notice) = notice {
             tracing::info!("channel {:.8}: something is registered", self.place.channel);
@@ -234,7 +237,7 @@ impl Watch {
         let record = state.order.encode(state.view.as_ref());
         let name = self.place.name(Place::WATCH);
         state.written = self.service.records.put_later(name, record);
-        self.tell(&self.ack(state, Some(state.order.newest.version())));
+        self.tell(&self.ack(state, state.known));
     }
 
     pub(super) fn wanted(&self, state: &State) -> Wanted {
@@ -265,6 +268,7 @@ impl Watch {
             return self.reject(asked.about, RemoteCode::Busy, "");
         }
         state.waiting += 1;
+        state.known = state.known.max(asked.knows);
         let (ticket, version) = (state.written, state.order.newest.version());
         let watch = Arc::clone(self);
         let answer = async move {
