@@ -31,6 +31,8 @@
 //! | 68 | [`ForceClose`] | device | [`WatchAck`], later [`DisputeNotice`]; [`RemoteRejection`] |
 //! | 69 | [`DisputeNotice`] | node, unasked too | – |
 //! | 70 | [`RemoteRejection`] | node | – |
+//! | 71 | [`TimeRequest`](RemoteMessage::TimeRequest) | device | [`Time`] |
+//! | 72 | [`Time`] | node | – |
 //!
 //! What a node can do with all of this: nothing but good. It holds no key of the device. States are
 //! signed by all, authorisations name their receivers, and neither can be turned against the device.
@@ -38,6 +40,7 @@
 
 mod funding;
 mod rejection;
+mod time;
 mod view;
 mod watching;
 
@@ -49,6 +52,7 @@ use minicbor::Decoder;
 
 pub use self::funding::{Fund, Funded};
 pub use self::rejection::{RemoteCode, RemoteRejection};
+pub use self::time::Time;
 pub use self::view::{UnverifiedStatus, UnverifiedView, ViewError};
 pub use self::watching::{DisputeNotice, ForceClose, SignedReceiver, Watch, WatchAck};
 use crate::ChannelId;
@@ -71,6 +75,10 @@ pub enum RemoteMessage {
     DisputeNotice(DisputeNotice),
     /// No.
     RemoteRejection(RemoteRejection),
+    /// What time is it at the adjudicator? Deadlines of proposals are on its clock.
+    TimeRequest,
+    /// So late.
+    Time(Time),
     /// Something that only newer software knows, or a message of another table; to be skipped.
     Unknown {
         /// Its type number.
@@ -100,7 +108,8 @@ impl RemoteMessage {
             Self::ForceClose(body) => write(out, kind, &**body),
             Self::DisputeNotice(body) => write(out, kind, body),
             Self::RemoteRejection(body) => write(out, kind, body),
-            Self::Unknown { .. } => write(out, kind, &Nothing {}),
+            Self::Time(body) => write(out, kind, body),
+            Self::TimeRequest | Self::Unknown { .. } => write(out, kind, &Nothing {}),
         }
     }
 
@@ -118,6 +127,11 @@ impl RemoteMessage {
             68 => Self::ForceClose(Box::new(decoder.decode()?)),
             69 => Self::DisputeNotice(decoder.decode()?),
             70 => Self::RemoteRejection(decoder.decode()?),
+            71 => {
+                decoder.skip()?;
+                Self::TimeRequest
+            }
+            72 => Self::Time(decoder.decode()?),
             kind => {
                 decoder.skip()?;
                 Self::Unknown { kind }
@@ -128,18 +142,20 @@ impl RemoteMessage {
     /// The type number, which a [`RemoteRejection`] names.
     pub fn kind(&self) -> u16 {
         match self {
-            Self::Fund(_) => 64,
+            Self::Fund(_) => Fund::KIND,
             Self::Funded(_) => 65,
             Self::Watch(_) => 66,
             Self::WatchAck(_) => 67,
             Self::ForceClose(_) => 68,
             Self::DisputeNotice(_) => 69,
             Self::RemoteRejection(_) => 70,
+            Self::TimeRequest => 71,
+            Self::Time(_) => 72,
             Self::Unknown { kind } => *kind,
         }
     }
 
-    /// The channel that the message is about, `None` for one that is not known.
+    /// The channel that the message is about, `None` if it is about none, or not known.
     pub fn channel(&self) -> Option<ChannelId> {
         match self {
             Self::Fund(body) => Some(body.channel),
@@ -149,7 +165,7 @@ impl RemoteMessage {
             Self::ForceClose(body) => Some(body.channel),
             Self::DisputeNotice(body) => Some(body.channel),
             Self::RemoteRejection(body) => Some(body.channel),
-            Self::Unknown { .. } => None,
+            Self::TimeRequest | Self::Time(_) | Self::Unknown { .. } => None,
         }
     }
 }

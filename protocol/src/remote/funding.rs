@@ -28,6 +28,11 @@ pub struct Fund {
     pub fund_by: Timestamp,
 }
 
+impl Fund {
+    /// The type number of the message, by which a rejection names it.
+    pub const KIND: u16 = 64;
+}
+
 /// Says that the share is deposited, by this request or before.
 #[derive(Clone, Copy, Debug, Decode, Encode, Eq, Hash, PartialEq)]
 #[cbor(map)]

@@ -41,6 +41,7 @@ macro_rules! canonical {
 canonical!(
     Account,
     App,
+    AssetId,
     ChannelId,
     Params,
     Participant,
