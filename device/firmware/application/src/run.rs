@@ -1,0 +1,73 @@
+//! Puts the futures of the application together.
+
+use core::array;
+
+use embassy_futures::join::{join_array, join3};
+use embassy_futures::select::{Either, select};
+use embassy_futures::yield_now;
+use embassy_time::{Duration, Instant, Timer};
+use embedded_storage::nor_flash::NorFlash;
+
+use crate::glue::{Device, Random, StartError};
+use crate::link::{LINKS, Line, Way};
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::{Board, Panel, front, link};
+
+/// Runs the application for ever; returns only if the device can't start.
+pub async fn run<F: NorFlash, R: Random, P: Panel>(
+    board: Board<F, R, P>,
+    settings: Settings,
+) -> Result<(), StartError> {
+    let Board {
+        stack,
+        flash,
+        random,
+        panel,
+        presses,
+        buffers,
+    } = board;
+    let ways = array::from_fn::<_, LINKS, _>(|index| Way::of(index, &settings));
+    let device = Device::start(flash, random, settings)?;
+    log::info!("identity {}", device.identity());
+
+    let shared = Shared::new(device);
+    let mut lines = ways.into_iter().zip(buffers).zip(&shared.links);
+    let links = array::from_fn::<_, LINKS, _>(|_| {
+        let line = lines.next();
+        let shared = &shared;
+        async move {
+            if let Some(((Some(way), buffers), changed)) = line {
+                let line = Line { stack, buffers, changed };
+                link::keep(shared, line, way).await;
+            }
+        }
+    });
+    let links = join_array(links);
+    join3(
+        links,
+        timeouts(&shared),
+        front::run(&shared, presses, panel),
+    )
+    .await;
+    Ok(())
+}
+
+/// Tells the device when the time has come that it waits for.
+async fn timeouts<F: NorFlash, R: Random>(shared: &Shared<F, R>) -> ! {
+    loop {
+        let Some(due_ns) = shared.look(|device| device.poll_timeout()) else {
+            shared.timeouts.wait().await;
+            continue;
+        };
+        // Ticks are coarser than nanoseconds: the next one is surely not too early.
+        let due = Instant::try_from_nanos(due_ns)
+            .unwrap_or(Instant::MAX)
+            .saturating_add(Duration::from_ticks(1));
+        if let Either::First(()) = select(Timer::at(due), shared.timeouts.wait()).await {
+            shared.call("handle_timeout", |device| device.handle_timeout());
+            // Even if more is due at once, links get their turn.
+            yield_now().await;
+        }
+    }
+}

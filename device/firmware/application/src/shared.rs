@@ -1,0 +1,64 @@
+//! The device, as the futures of the application share it.
+
+use core::cell::RefCell;
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::signal::Signal;
+use embedded_storage::nor_flash::NorFlash;
+
+use crate::glue::{Device, Random};
+use crate::link::LINKS;
+
+/// Raised for one future whenever the device may have changed.
+pub(crate) type Changed = Signal<NoopRawMutex, ()>;
+
+/// The device, and who must look at it again after it was called.
+///
+/// Invariant: no borrow lives across an await.
+pub(crate) struct Shared<F, R> {
+    device: RefCell<Device<F, R>>,
+    /// One for each link.
+    pub(crate) links: [Changed; LINKS],
+    pub(crate) timeouts: Changed,
+}
+
+impl<F: NorFlash, R: Random> Shared<F, R> {
+    pub(crate) fn new(device: Device<F, R>) -> Self {
+        Self {
+            device: RefCell::new(device),
+            links: [const { Changed::new() }; LINKS],
+            timeouts: Changed::new(),
+        }
+    }
+
+    /// Calls the device with something that happened, which may change what it wants of any link
+    /// and when; then logs what came of it. `what` names the call in the figures.
+    pub(crate) fn call<T>(&self, what: &str, act: impl FnOnce(&mut Device<F, R>) -> T) -> T {
+        let mut device = self.device.borrow_mut();
+        let outcome = timed(what, || act(&mut device));
+        while let Some(event) = device.poll_event() {
+            log::info!("{event}");
+        }
+        drop(device);
+        for changed in &self.links {
+            changed.signal(());
+        }
+        self.timeouts.signal(());
+        outcome
+    }
+
+    /// Looks at the device, or takes from it what it holds ready: nobody else needs to look again.
+    pub(crate) fn look<T>(&self, act: impl FnOnce(&mut Device<F, R>) -> T) -> T {
+        act(&mut self.device.borrow_mut())
+    }
+}
+
+/// Runs `act`; with the feature `figures` logs how long that took.
+fn timed<T>(what: &str, act: impl FnOnce() -> T) -> T {
+    let begin = cfg!(feature = "figures").then(embassy_time::Instant::now);
+    let outcome = act();
+    if let Some(begin) = begin {
+        log::info!("figures: {what} took {} ns", begin.elapsed().as_nanos());
+    }
+    outcome
+}
