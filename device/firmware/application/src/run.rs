@@ -2,9 +2,10 @@
 
 use core::array;
 
-use embassy_futures::join::{join_array, join3};
+use embassy_futures::join::{join_array, join4};
 use embassy_futures::select::{Either, select};
 use embassy_futures::yield_now;
+use embassy_net::Stack;
 use embassy_time::{Duration, Instant, Timer};
 use embedded_storage::nor_flash::NorFlash;
 
@@ -44,13 +45,26 @@ pub async fn run<F: NorFlash, R: Random, P: Panel>(
         }
     });
     let links = join_array(links);
-    join3(
+    join4(
+        address(stack),
         links,
         timeouts(&shared),
         front::run(&shared, presses, panel),
     )
     .await;
     Ok(())
+}
+
+/// Logs under which address the board can be reached, whenever it changes.
+async fn address(stack: Stack<'static>) -> ! {
+    loop {
+        stack.wait_config_up().await;
+        if let Some(config) = stack.config_v4() {
+            log::info!("address {}", config.address);
+        }
+        stack.wait_config_down().await;
+        log::warn!("no address any more");
+    }
 }
 
 /// Tells the device when the time has come that it waits for.
