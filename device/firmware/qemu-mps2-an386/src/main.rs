@@ -13,6 +13,7 @@ extern crate alloc;
 
 mod console;
 mod ethernet;
+mod executor;
 mod flash;
 mod host;
 mod interrupts;
@@ -21,6 +22,7 @@ mod panel;
 mod register;
 mod time;
 
+use cortex_m_rt::entry;
 use embassy_executor::Spawner;
 use embassy_net::{Runner, StackResources};
 use perun_application::{Board, Buffers, LINKS, Random as _, Settings};
@@ -33,16 +35,20 @@ use crate::panel::Lights;
 
 type Parts = Board<FileFlash, HostRandom, Lights>;
 
-#[embassy_executor::main]
-async fn main(spawner: Spawner) {
+#[entry]
+fn main() -> ! {
+    memory::start();
+    time::start();
+    host::start_log();
+    executor::run(start)
+}
+
+/// Brings up the hardware and spawns the tasks.
+fn start(spawner: Spawner) {
     static BUFFERS: ConstStaticCell<[Buffers; LINKS]> =
         ConstStaticCell::new([Buffers::EMPTY; LINKS]);
     static ETHERNET: ConstStaticCell<Ethernet> = ConstStaticCell::new(Ethernet::NEW);
     static RESOURCES: StaticCell<StackResources<{ Board::SOCKETS }>> = StaticCell::new();
-
-    memory::start();
-    time::start();
-    host::start_log();
 
     let settings = settings();
     let flash = flash();

@@ -2,13 +2,11 @@
 
 use core::mem::MaybeUninit;
 
-use embedded_alloc::LlffHeap;
-
 const HEAP_BYTES: usize = 48 * 1024;
 
 #[cfg(not(feature = "figures"))]
 #[global_allocator]
-static HEAP: LlffHeap = LlffHeap::empty();
+static HEAP: embedded_alloc::LlffHeap = embedded_alloc::LlffHeap::empty();
 
 #[cfg(feature = "figures")]
 #[global_allocator]
