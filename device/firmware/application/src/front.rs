@@ -1,5 +1,7 @@
 //! The board's front: presses in, lights out.
 
+use core::fmt;
+
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Ticker};
 use embedded_storage::nor_flash::NorFlash;
@@ -22,6 +24,20 @@ impl Toggle {
     fn toggle(&mut self, panel: &mut impl Panel) {
         self.on = !self.on;
         panel.set(self.light, self.on);
+    }
+}
+
+/// What is left to a board that can't work: says why, again and again, and blinks red.
+pub async fn give_up(mut panel: impl Panel, reason: impl fmt::Display) -> ! {
+    let mut refused = Toggle::new(Light::Red);
+    let mut blink = Ticker::every(Duration::from_millis(200));
+    loop {
+        log::error!("{reason}");
+        for _ in 0..50 {
+            blink.next().await;
+            refused.toggle(&mut panel);
+            panel.alive();
+        }
     }
 }
 

@@ -26,6 +26,7 @@ extern crate alloc;
 extern crate std;
 
 mod board;
+mod debounce;
 mod front;
 mod glue;
 mod link;
@@ -36,6 +37,8 @@ pub mod settings;
 mod shared;
 
 pub use board::{Board, Light, Panel};
+pub use debounce::Debounce;
+pub use front::give_up;
 pub use glue::{Random, StartError};
 pub use link::{Buffers, LINKS};
 pub use press::{Press, Presses};

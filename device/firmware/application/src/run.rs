@@ -39,7 +39,11 @@ pub async fn run<F: NorFlash, R: Random, P: Panel>(
         let shared = &shared;
         async move {
             if let Some(((Some(way), buffers), changed)) = line {
-                let line = Line { stack, buffers, changed };
+                let line = Line {
+                    stack,
+                    buffers,
+                    changed,
+                };
                 link::keep(shared, line, way).await;
             }
         }

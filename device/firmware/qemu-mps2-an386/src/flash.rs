@@ -27,10 +27,7 @@ pub enum FlashError {
     /// The caller's mistake: bounds or alignment.
     Caller(NorFlashErrorKind),
     /// The host's refusal.
-    Host(
-        #[expect(dead_code, reason = "read by `Debug`")]
-        io::Error,
-    ),
+    Host(#[expect(dead_code, reason = "read by `Debug`")] io::Error),
 }
 
 impl From<NorFlashErrorKind> for FlashError {
