@@ -289,11 +289,8 @@ impl Shared {
         };
         let driver = Driver::new(Arc::clone(self), *peer, machine, Some(opening.encode()));
         self.register(&driver, proposal);
-        let hello = self.peers().hello(peer);
-        match hello.as_ref().map(dispatch::max_batch) {
-            Some(max_batch) => {
-                driver.input(|machine, now| machine.handle_connected(now, max_batch));
-            }
+        match self.peers().hello(peer) {
+            Some(hello) => driver.connect(&hello),
             None => driver.input(|_, _| ()),
         }
         // The link may have broken meanwhile.

@@ -20,7 +20,9 @@ mod timers;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use perun_protocol::channel::{AdjudicatorCall, Channel, Event, Output, PayError, Record};
+use perun_protocol::channel::{
+    AdjudicatorCall, Channel, Event, Output, PayError, Record, max_batch,
+};
 use perun_protocol::payment::Payment;
 use perun_protocol::signature::{Libsecp256k1, Signer};
 use perun_protocol::{Amount, ChannelId, PublicKey, Timestamp};
@@ -31,6 +33,7 @@ use self::fate::Fates;
 use crate::channel::Closing;
 use crate::client::Shared;
 use crate::events::ClientEvent;
+use crate::link::Hello;
 use crate::store::{Ending, Ticket, Urgency, Write};
 
 pub(crate) use self::fate::Fate;
@@ -144,6 +147,15 @@ impl Driver {
         let result = f(&mut state.machine, now);
         self.pump(&mut state);
         result
+    }
+
+    /// There is a new link to the peer, which has said this of itself.
+    pub(crate) fn connect(self: &Arc<Self>, hello: &Hello) {
+        let most = usize::try_from(hello.max_message).unwrap_or(usize::MAX);
+        self.input(|machine, now| {
+            let max_batch = max_batch(most, machine.params().assets().len());
+            machine.handle_connected(now, max_batch);
+        });
     }
 
     /// Reads the machine.

@@ -17,8 +17,6 @@
 
 pub mod memory;
 
-mod frames;
-mod hello;
 mod noise;
 mod peers;
 mod tcp;
@@ -31,10 +29,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use perun_link::{FrameError, HandshakeError, MAX_HANDSHAKE_MESSAGE, TooLong};
 use perun_protocol::PublicKey;
 
-pub use hello::Hello;
 pub use peers::{Handler, Peers, PeersConfig, Verdict};
+pub use perun_link::{FrameKind, Hello};
 pub use tcp::{TcpConfig, TcpTransport};
 
 /// A future on the heap.
@@ -108,21 +107,6 @@ pub trait MessageReceiver: Send {
 
 /// What a frame is for, and what it carries.
 pub type Frame<'a> = (FrameKind, &'a [u8]);
-
-/// What a frame is for: the first byte of what it carries.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum FrameKind {
-    /// A message for those above.
-    Message,
-    /// Are you there?
-    Ping,
-    /// Yes.
-    Pong,
-    /// The connection ends, for the reason in the text that follows.
-    Goodbye,
-    /// Something that only newer software knows; to be skipped.
-    Unknown(u8),
-}
 
 /// What has travelled over a connection so far.
 #[derive(Debug, Default)]
@@ -200,28 +184,6 @@ pub enum SendError {
     },
 }
 
-impl FrameKind {
-    pub(crate) fn byte(self) -> u8 {
-        match self {
-            Self::Message => 0,
-            Self::Ping => 1,
-            Self::Pong => 2,
-            Self::Goodbye => 3,
-            Self::Unknown(byte) => byte,
-        }
-    }
-
-    pub(crate) fn from_byte(byte: u8) -> Self {
-        match byte {
-            0 => Self::Message,
-            1 => Self::Ping,
-            2 => Self::Pong,
-            3 => Self::Goodbye,
-            byte => Self::Unknown(byte),
-        }
-    }
-}
-
 impl Traffic {
     pub(crate) fn count_sent(&self, bytes: usize) {
         self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -273,6 +235,44 @@ impl std::error::Error for LinkError {}
 impl From<io::Error> for LinkError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+impl From<HandshakeError> for LinkError {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::TooLong { length } => Self::TooLong {
+                length: length as u64,
+                limit: MAX_HANDSHAKE_MESSAGE as u64,
+            },
+            HandshakeError::WrongPeer { wanted, found } => Self::WrongPeer {
+                wanted: Box::new(wanted),
+                found: Box::new(found),
+            },
+            HandshakeError::Ourselves => Self::Ourselves,
+            error => Self::Handshake {
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+impl From<FrameError> for LinkError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::TooLong { length, limit } => Self::TooLong {
+                length: length as u64,
+                limit: limit as u64,
+            },
+            FrameError::Empty => Self::Empty,
+            _ => Self::NotAuthentic,
+        }
+    }
+}
+
+impl From<TooLong> for SendError {
+    fn from(TooLong { length, limit }: TooLong) -> Self {
+        Self::TooLong { length, limit }
     }
 }
 

@@ -77,7 +77,7 @@ use crate::{Amount, ChannelId, Params, PartIdx, SignedState, State, Timestamp, V
 
 pub use self::error::{CommandError, PayError, PeerMisbehaved, RestoreError};
 pub use self::output::{AdjudicatorCall, Event, Output, Record};
-pub use self::setup::{Limits, Setup};
+pub use self::setup::{Limits, Setup, max_batch};
 pub use self::snapshot::{decode_payments, pending_version};
 
 /// One channel as one of its two participants sees it. See the module's documentation.

@@ -34,6 +34,7 @@ mod params;
 pub mod payment;
 mod principal;
 mod refund;
+pub mod remote;
 pub mod signature;
 mod signed_state;
 mod state;

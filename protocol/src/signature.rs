@@ -7,6 +7,8 @@
 //! Two backends compute the same: [`K256`] everywhere, and the C library behind the feature
 //! `secp256k1`, which is faster on hosts. Own cryptography is composition only.
 
+use alloc::rc::Rc;
+#[cfg(target_has_atomic = "ptr")]
 use alloc::sync::Arc;
 use core::fmt;
 
@@ -46,6 +48,17 @@ pub trait Signer {
     fn sign(&self, digest: &Digest) -> Signature;
 }
 
+impl<T: Signer + ?Sized> Signer for Rc<T> {
+    fn public_key(&self) -> PublicKey {
+        (**self).public_key()
+    }
+
+    fn sign(&self, digest: &Digest) -> Signature {
+        (**self).sign(digest)
+    }
+}
+
+#[cfg(target_has_atomic = "ptr")]
 impl<T: Signer + ?Sized> Signer for Arc<T> {
     fn public_key(&self) -> PublicKey {
         (**self).public_key()

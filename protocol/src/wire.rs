@@ -24,11 +24,12 @@
 //! | 10, 11 | [`PaymentRequest`], [`PaymentRequestRejection`] | – (an update in which the proposer gains) |
 //! | 16–19 | reserved | `SubChannelProposalMsg`, `SubChannelProposalAccMsg`, `VirtualChannelProposalMsg`, `VirtualChannelProposalAccMsg` |
 //! | 20, 21 | reserved | `VirtualChannelFundingProposalMsg`, `VirtualChannelSettlementProposalMsg` |
+//! | 64–79 | those of [`crate::remote`] | – |
 //! | – | the link's frames | `PingMsg`, `PongMsg`, `ShutdownMsg`, `AuthResponseMsg` |
 //!
 //! A message names no sender: it is the peer whose link it came by.
 
-mod fields;
+pub(crate) mod fields;
 mod opening;
 mod rejection;
 mod request;
@@ -121,29 +122,7 @@ impl Message {
 
     /// The message with these bytes. Bytes behind it are an error, unknown types and fields are not.
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
-        let mut decoder = Decoder::new(bytes);
-        let malformed = |kind, error: minicbor::decode::Error| MessageError {
-            kind,
-            reason: alloc::format!("{error}"),
-        };
-        let frame = |decoder: &mut Decoder<'_>| {
-            if decoder.array()? != Some(2) {
-                return Err(minicbor::decode::Error::message(
-                    "a message is an array of two",
-                ));
-            }
-            decoder.u16()
-        };
-        let kind = frame(&mut decoder).map_err(|error| malformed(None, error))?;
-        let body = Self::decode_body(kind, &mut decoder);
-        let body = body.map_err(|error| malformed(Some(kind), error))?;
-        match bytes.len() - decoder.position() {
-            0 => Ok(body),
-            count => Err(MessageError {
-                kind: Some(kind),
-                reason: alloc::format!("{count} bytes follow the message"),
-            }),
-        }
+        read(bytes, Self::decode_body)
     }
 
     fn decode_body(kind: u16, decoder: &mut Decoder<'_>) -> Result<Self, minicbor::decode::Error> {
@@ -188,15 +167,45 @@ impl Message {
 /// The body of a message of which only the type is known.
 #[derive(Encode, Decode)]
 #[cbor(map)]
-struct Nothing {}
+pub(crate) struct Nothing {}
 
-fn write<T: Encode<()>>(out: &mut Vec<u8>, kind: u16, body: &T) {
+/// Appends the frame of every message, of this and of other tables of types, and the body.
+pub(crate) fn write<T: Encode<()>>(out: &mut Vec<u8>, kind: u16, body: &T) {
     let mut encoder = Encoder::new(out);
     let written = (|| {
         encoder.array(2)?.u16(kind)?.encode(body)?;
         Ok::<_, minicbor::encode::Error<Infallible>>(())
     })();
     written.expect("a vector takes every byte, and no field refuses to be encoded");
+}
+
+/// Reads the frame and, by its type number, the body. Bytes behind it are an error.
+pub(crate) fn read<T>(
+    bytes: &[u8],
+    body: impl FnOnce(u16, &mut Decoder<'_>) -> Result<T, minicbor::decode::Error>,
+) -> Result<T, MessageError> {
+    let mut decoder = Decoder::new(bytes);
+    let malformed = |kind, error: minicbor::decode::Error| MessageError {
+        kind,
+        reason: alloc::format!("{error}"),
+    };
+    let frame = |decoder: &mut Decoder<'_>| {
+        if decoder.array()? != Some(2) {
+            return Err(minicbor::decode::Error::message(
+                "a message is an array of two",
+            ));
+        }
+        decoder.u16()
+    };
+    let kind = frame(&mut decoder).map_err(|error| malformed(None, error))?;
+    let message = body(kind, &mut decoder).map_err(|error| malformed(Some(kind), error))?;
+    match bytes.len() - decoder.position() {
+        0 => Ok(message),
+        count => Err(MessageError {
+            kind: Some(kind),
+            reason: alloc::format!("{count} bytes follow the message"),
+        }),
+    }
 }
 
 impl fmt::Display for MessageError {

@@ -3,21 +3,11 @@
 use std::sync::{Arc, Weak};
 
 use perun_protocol::PublicKey;
-use perun_protocol::payment::Batch;
 use perun_protocol::wire::{Message, RejectCode, Text, UpdateRejection};
 
 use super::Shared;
 use crate::events::ClientEvent;
 use crate::link::{Handler, Hello, Verdict};
-
-/// What a message has besides its payments, at most.
-const OVERHEAD: usize = 4 * 1024;
-
-/// How many bytes of payments go into one message to a peer with these limits.
-pub(super) fn max_batch(hello: &Hello) -> usize {
-    let most = usize::try_from(hello.max_message).unwrap_or(usize::MAX);
-    most.saturating_sub(OVERHEAD).min(Batch::MAX_LENGTH)
-}
 
 /// What the links bring, for as long as the client is there.
 pub(super) struct Inbound(pub(super) Weak<Shared>);
@@ -52,7 +42,7 @@ impl Shared {
     fn handle_connected(&self, peer: &PublicKey, hello: &Hello) {
         self.tell(None, ClientEvent::Connected { peer: *peer });
         for driver in self.drivers_of(peer) {
-            driver.input(|machine, now| machine.handle_connected(now, max_batch(hello)));
+            driver.connect(hello);
         }
         self.propose_again(peer);
     }

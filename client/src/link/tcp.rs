@@ -7,20 +7,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use perun_link::{Credentials, Opener, Sealer, Session, empty};
 use perun_protocol::PublicKey;
-use snow::StatelessTransportState;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::frames::{Opener, Sealer, empty};
-use super::noise::Credentials;
+use super::noise::{credentials, shake_hands};
 use super::{
     BoxFuture, Connection, Frame, FrameKind, LinkError, MessageReceiver, MessageSender, SendError,
     Traffic, Transport,
 };
 use crate::driver::Key;
+
+/// So many bytes are read from a socket at once, at least.
+const READ: usize = 16 * 1024;
 
 /// How the transport over TCP is set up.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +74,7 @@ impl TcpTransport {
         config: TcpConfig,
     ) -> Result<Self, LinkError> {
         let endpoint = Arc::new(Endpoint {
-            credentials: Credentials::new(&*key, config.max_message)?,
+            credentials: credentials(&*key, config.max_message)?,
             config,
         });
         let listener = TcpListener::bind(address).await?;
@@ -178,11 +180,11 @@ impl Endpoint {
         wanted: Option<PublicKey>,
     ) -> Result<Connection, LinkError> {
         stream.set_nodelay(true)?;
-        let (noise, hello) = self.credentials.shake_hands(&mut stream, wanted).await?;
+        let (session, hello) = shake_hands(&self.credentials, &mut stream, wanted).await?;
         let taken = usize::try_from(hello.max_message).unwrap_or(usize::MAX);
         let wire = Arc::new(Wire {
             stream,
-            noise,
+            session,
             traffic: Traffic::default(),
             outgoing: Mutex::new(Outgoing {
                 sealer: Sealer::new(taken),
@@ -196,7 +198,7 @@ impl Endpoint {
         let writing = tokio::spawn(write_queued(Arc::clone(&wire)));
         let receiver = Receiver {
             wire: Arc::clone(&wire),
-            opener: Opener::new(self.config.max_message as usize),
+            opener: Opener::new(self.config.max_message as usize, READ),
             writing,
         };
         Ok(Connection {
@@ -211,7 +213,7 @@ impl Endpoint {
 /// A connection's socket and keys, and what waits to be written.
 struct Wire {
     stream: TcpStream,
-    noise: StatelessTransportState,
+    session: Session,
     traffic: Traffic,
     outgoing: Mutex<Outgoing>,
     max_queued: usize,
@@ -251,7 +253,7 @@ impl MessageSender for Wire {
         let was_empty = queued == 0;
         let Outgoing { sealer, queue, .. } = &mut *outgoing;
         let before = queue.len();
-        sealer.seal(&self.noise, kind, message, queue)?;
+        sealer.seal(&self.session, kind, message, queue)?;
         self.traffic.count_sent(queue.len() - before);
         // Whoever comes behind something that waits, waits behind it.
         if was_empty && (!self.write(&mut outgoing) || outgoing.is_closed) {
@@ -333,7 +335,7 @@ impl MessageReceiver for Receiver {
         loop {
             if let Some(length) = opener.whole()? {
                 wire.traffic.count_received_frame();
-                return Poll::Ready(opener.open(&wire.noise, length).map(Some));
+                return Poll::Ready(Ok(Some(opener.open(&wire.session, length)?)));
             }
             match wire.stream.try_read(opener.space()) {
                 Ok(0) if opener.is_in_frame() => {

@@ -13,7 +13,7 @@ use crate::dispute::{Rank, covered, outcome};
 use crate::signature::{Signer, Verifier};
 use crate::view::{Status, View};
 use crate::wire::{Reason, RejectCode};
-use crate::{Amount, AssetIdx, Balances, SignedState, Timestamp};
+use crate::{Amount, AssetIdx, Balances, SignedState, SignedWithdrawalAuth, Timestamp};
 
 /// A deposit that was sent before the time was over can arrive so much later (the longest life of a
 /// request to the Internet Computer, and some reserve). Only then it is sure that none will.
@@ -475,16 +475,29 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             if row[part.index()].is_zero() || self.kept[index] {
                 continue;
             }
-            let auth = self.setup.withdrawal(AssetIdx::new(index as u8));
-            let signature = auth.sign(&self.signer);
-            let signed = auth.verify_with::<V>(&self.setup.params, signature);
-            auths.push(signed.expect("the signer's key was compared with the participant's"));
+            auths.push(self.authorise(AssetIdx::new(index as u8)));
         }
         if auths.is_empty() {
             otherwise
         } else {
             AdjudicatorCall::Withdraw(auths)
         }
+    }
+
+    /// The authorisations by which everything of ours goes to our receiver, for whoever withdraws on
+    /// our behalf. They are good for ever, and nobody can redirect them.
+    pub fn withdrawal_auths(&self) -> Vec<SignedWithdrawalAuth> {
+        let assets = 0..self.setup.params.assets().len();
+        assets
+            .map(|index| self.authorise(AssetIdx::new(index as u8)))
+            .collect()
+    }
+
+    fn authorise(&self, asset: AssetIdx) -> SignedWithdrawalAuth {
+        let auth = self.setup.withdrawal(asset);
+        let signature = auth.sign(&self.signer);
+        let signed = auth.verify_with::<V>(&self.setup.params, signature);
+        signed.expect("the signer's key was compared with the participant's")
     }
 
     /// What we have in the newest state, asset after asset; empty before there is one.

@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::encoding::{Canonical, Reader};
+use crate::payment::Batch;
 use crate::{Account, AssetIdx, Params, PartIdx, State, Timestamp, Version, WithdrawalAuth};
 
 /// What never changes about a channel from its owner's point of view. Stored once.
@@ -40,6 +41,19 @@ pub struct Limits {
     /// does not lower the owner's balance, as no update does that the peer proposes.
     pub decide_ns: Option<u64>,
 }
+
+/// How many bytes of payments an update can carry to a peer that takes messages of `max_message`
+/// bytes, in a channel with so many assets: the longest message about a channel, a sync, brings two
+/// updates and three states besides.
+pub fn max_batch(max_message: usize, assets: usize) -> usize {
+    let overhead = SYNC_LENGTH + SYNC_LENGTH_PER_ASSET * assets;
+    max_message.saturating_sub(overhead).min(Batch::MAX_LENGTH)
+}
+
+/// Bytes of the longest sync without payments and balances, at most.
+const SYNC_LENGTH: usize = 1024;
+/// Bytes that each asset adds to it, at most.
+const SYNC_LENGTH_PER_ASSET: usize = 256;
 
 impl Setup {
     /// The only other participant. The machine knows channels of two so far.

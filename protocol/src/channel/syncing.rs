@@ -163,6 +163,27 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         Ok(Some(Box::new(signed)))
     }
 
+    /// A watcher shows a state that it was given by us. If it is newer than ours, this copy is an old
+    /// one, and goes on far above it.
+    ///
+    /// # Errors
+    /// [`PeerMisbehaved::WrongState`] if it is none of this channel, or not signed by all; then it
+    /// changes nothing.
+    pub fn handle_shown(
+        &mut self,
+        now: Timestamp,
+        shown: UnverifiedSignedState,
+    ) -> Result<(), PeerMisbehaved> {
+        if matches!(self.phase, Phase::Signing { .. } | Phase::Closed) {
+            return Ok(());
+        }
+        if let Some(newer) = self.check_newest(shown)? {
+            self.take_over(*newer);
+            self.advance(now);
+        }
+        Ok(())
+    }
+
     /// Takes over a newer state that all have signed.
     pub(super) fn take_over(&mut self, signed: SignedState) {
         let knew = self.current().version();

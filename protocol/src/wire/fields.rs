@@ -7,11 +7,13 @@ use minicbor::decode::Error as DecodeError;
 use minicbor::encode::{Error as EncodeError, Write};
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
+use crate::dispute::Rank;
 use crate::encoding::{Canonical, Reader};
 use crate::payment::Batch;
 use crate::{
-    Amount, App, AssetId, AssetIdx, Balances, ChallengeDuration, ChannelId, MAX_ASSETS, PartIdx,
-    Participant, Principal, Signature, Timestamp, UnverifiedSignedState, Version,
+    Account, Amount, App, AssetId, AssetIdx, Balances, ChallengeDuration, ChannelId, MAX_ASSETS,
+    MAX_PARTICIPANTS, Params, PartIdx, Participant, Principal, Signature, Timestamp,
+    UnverifiedSignedState, Version,
 };
 
 /// Values that travel as the bytes of their canonical encoding.
@@ -37,8 +39,11 @@ macro_rules! canonical {
 }
 
 canonical!(
+    Account,
     App,
+    AssetId,
     ChannelId,
+    Params,
     Participant,
     Principal,
     Signature,
@@ -147,6 +152,62 @@ impl<'b, C> Decode<'b, C> for Balances {
         let amounts = amounts.iter().map(|units| u128::from_be_bytes(*units));
         let amounts = amounts.map(Amount::new).collect();
         Self::new(usize::from(*parts), amounts).map_err(refused)
+    }
+}
+
+/// The version of a state, null for a refund claim.
+impl<C> Encode<C> for Rank {
+    fn encode<W: Write>(
+        &self,
+        encoder: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        let version = match self {
+            Self::Refund => None,
+            Self::State(version) => Some(*version),
+        };
+        version.encode(encoder, context)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Rank {
+    fn decode(decoder: &mut Decoder<'b>, context: &mut C) -> Result<Self, DecodeError> {
+        let version = Option::<Version>::decode(decoder, context)?;
+        Ok(version.map_or(Self::Refund, Self::State))
+    }
+}
+
+/// A table where its bytes are counted: an array of how many participants, then its amounts, asset
+/// after asset, each as short as it can be.
+pub(crate) mod short_table {
+    use super::*;
+
+    pub(crate) fn encode<C, W: Write>(
+        table: &Balances,
+        encoder: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        let amounts = table.assets() * table.parts();
+        encoder.array(1 + amounts as u64)?.u8(table.parts() as u8)?;
+        for (_, _, amount) in table.iter() {
+            encoder.encode_with(amount, context)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn decode<C>(
+        decoder: &mut Decoder<'_>,
+        context: &mut C,
+    ) -> Result<Balances, DecodeError> {
+        const MAX_LENGTH: u64 = 1 + (MAX_ASSETS * MAX_PARTICIPANTS) as u64;
+        let length = decoder.array()?;
+        let Some(amounts) = length.filter(|length| (1..=MAX_LENGTH).contains(length)) else {
+            return Err(DecodeError::message("no table has this length"));
+        };
+        let parts = decoder.u8()?;
+        let amounts = (1..amounts).map(|_| decoder.decode_with::<_, Amount>(context));
+        let amounts = amounts.collect::<Result<_, _>>()?;
+        Balances::new(usize::from(parts), amounts).map_err(refused)
     }
 }
 

@@ -9,17 +9,81 @@
 //! and the highest bit of the last chunk's says that it is the last: the length stands in clear, and
 //! nobody in between can make two frames of one, or one of two.
 
-use snow::StatelessTransportState;
+use alloc::vec::Vec;
+use core::fmt;
 
-use super::{FrameKind, LinkError, SendError};
+use crate::Session;
 
 const TAG: usize = 16;
 /// The longest ciphertext of one Noise message.
 const CHUNK: usize = 65_535;
-/// So much is read at once, at least.
-const READ: usize = 16 * 1024;
-/// Buffers that have grown longer for a long message are given back after it.
-const KEPT: usize = 4 * READ;
+/// Buffers that have grown longer for a long message are given back after it, in bytes.
+const KEPT: usize = 64 * 1024;
+
+/// What a frame is for: the first byte of what it carries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FrameKind {
+    /// A message for those above.
+    Message,
+    /// Are you there?
+    Ping,
+    /// Yes.
+    Pong,
+    /// The connection ends, for the reason in the text that follows.
+    Goodbye,
+    /// Something that only newer software knows; to be skipped.
+    Unknown(u8),
+}
+
+/// What arrives is no frame, and the connection is over.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FrameError {
+    /// A frame is longer than allowed.
+    TooLong {
+        /// Its length, in bytes.
+        length: usize,
+        /// The longest that is taken.
+        limit: usize,
+    },
+    /// A frame was not sealed by the peer, or not as the next one.
+    NotAuthentic,
+    /// A frame carries nothing, not even its kind.
+    Empty,
+}
+
+/// The peer does not take so long a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TooLong {
+    /// Its length, in bytes.
+    pub length: usize,
+    /// The longest that the peer takes.
+    pub limit: usize,
+}
+
+impl FrameKind {
+    /// The byte that travels.
+    pub fn byte(self) -> u8 {
+        match self {
+            Self::Message => 0,
+            Self::Ping => 1,
+            Self::Pong => 2,
+            Self::Goodbye => 3,
+            Self::Unknown(byte) => byte,
+        }
+    }
+
+    /// The kind with this byte.
+    pub fn from_byte(byte: u8) -> Self {
+        match byte {
+            0 => Self::Message,
+            1 => Self::Ping,
+            2 => Self::Pong,
+            3 => Self::Goodbye,
+            byte => Self::Unknown(byte),
+        }
+    }
+}
 
 /// Bytes of the longest frame that carries messages up to `max_message`, without its length.
 fn longest_frame(max_message: usize) -> usize {
@@ -29,7 +93,7 @@ fn longest_frame(max_message: usize) -> usize {
 }
 
 /// Empties a buffer, and does not keep a long one for the next.
-pub(super) fn empty(buffer: &mut Vec<u8>) {
+pub fn empty(buffer: &mut Vec<u8>) {
     if buffer.capacity() > KEPT {
         *buffer = Vec::new();
     } else {
@@ -43,7 +107,7 @@ fn nonce(number: u64, is_last: bool) -> u64 {
 }
 
 /// Seals frames.
-pub(super) struct Sealer {
+pub struct Sealer {
     /// Chunks so far.
     count: u64,
     max_message: usize,
@@ -51,7 +115,8 @@ pub(super) struct Sealer {
 }
 
 impl Sealer {
-    pub(super) fn new(max_message: usize) -> Self {
+    /// For a peer that takes messages of this many bytes at most.
+    pub fn new(max_message: usize) -> Self {
         Self {
             count: 0,
             max_message,
@@ -60,15 +125,18 @@ impl Sealer {
     }
 
     /// Appends a frame to `out`.
-    pub(super) fn seal(
+    ///
+    /// # Errors
+    /// [`TooLong`]; nothing was sealed then.
+    pub fn seal(
         &mut self,
-        noise: &StatelessTransportState,
+        session: &Session,
         kind: FrameKind,
         message: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<(), SendError> {
+    ) -> Result<(), TooLong> {
         if message.len() > self.max_message {
-            return Err(SendError::TooLong {
+            return Err(TooLong {
                 length: message.len(),
                 limit: self.max_message,
             });
@@ -82,7 +150,7 @@ impl Sealer {
             let nonce = nonce(self.count, chunks.peek().is_none());
             let at = out.len();
             out.resize(at + plain.len() + TAG, 0);
-            let sealed = noise.write_message(nonce, plain, &mut out[at..]);
+            let sealed = session.write_message(nonce, plain, &mut out[at..]);
             sealed.expect("a chunk fits a Noise message, and its place");
             self.count += 1;
         }
@@ -94,10 +162,12 @@ impl Sealer {
 }
 
 /// Collects bytes and opens frames.
-pub(super) struct Opener {
+pub struct Opener {
     /// Chunks so far.
     count: u64,
     longest: usize,
+    /// So much is read at once, at least.
+    read: usize,
     /// What has arrived and is not opened; from `begin` to `end`.
     buffer: Vec<u8>,
     begin: usize,
@@ -106,10 +176,12 @@ pub(super) struct Opener {
 }
 
 impl Opener {
-    pub(super) fn new(max_message: usize) -> Self {
+    /// For messages of at most `max_message` bytes, of which `read` bytes or more are read at once.
+    pub fn new(max_message: usize, read: usize) -> Self {
         Self {
             count: 0,
             longest: longest_frame(max_message),
+            read,
             buffer: Vec::new(),
             begin: 0,
             end: 0,
@@ -118,7 +190,7 @@ impl Opener {
     }
 
     /// Where the next bytes go. It is at most as long again as what has arrived, and some.
-    pub(super) fn space(&mut self) -> &mut [u8] {
+    pub fn space(&mut self) -> &mut [u8] {
         if self.begin == self.end {
             (self.begin, self.end) = (0, 0);
             if self.buffer.len() > KEPT {
@@ -126,10 +198,10 @@ impl Opener {
             }
             empty(&mut self.plain);
         }
-        if self.buffer.len() - self.end < READ {
+        if self.buffer.len() - self.end < self.read {
             self.buffer.copy_within(self.begin..self.end, 0);
             (self.begin, self.end) = (0, self.end - self.begin);
-            let wanted = self.end + READ.max(self.end);
+            let wanted = self.end + self.read.max(self.end);
             if self.buffer.len() < wanted {
                 self.buffer.resize(wanted, 0);
             }
@@ -138,74 +210,118 @@ impl Opener {
     }
 
     /// So many bytes have arrived there.
-    pub(super) fn advance(&mut self, count: usize) {
+    pub fn advance(&mut self, count: usize) {
         self.end += count;
     }
 
     /// Whether a frame has begun and not ended.
-    pub(super) fn is_in_frame(&self) -> bool {
+    pub fn is_in_frame(&self) -> bool {
         self.begin < self.end
     }
 
     /// The next frame's bytes on the wire, if it is there whole.
-    pub(super) fn whole(&self) -> Result<Option<usize>, LinkError> {
+    ///
+    /// # Errors
+    /// [`FrameError::TooLong`].
+    pub fn whole(&self) -> Result<Option<usize>, FrameError> {
         let arrived = &self.buffer[self.begin..self.end];
         let Some((length, rest)) = arrived.split_first_chunk::<4>() else {
             return Ok(None);
         };
         let length = u32::from_be_bytes(*length) as usize;
         if length > self.longest {
-            return Err(LinkError::TooLong {
-                length: length as u64,
-                limit: self.longest as u64,
+            return Err(FrameError::TooLong {
+                length,
+                limit: self.longest,
             });
         }
         Ok((rest.len() >= length).then_some(4 + length))
     }
 
     /// Opens the next frame, which is there whole and takes `length` bytes.
-    pub(super) fn open(
+    ///
+    /// # Errors
+    /// [`FrameError`].
+    pub fn open(
         &mut self,
-        noise: &StatelessTransportState,
+        session: &Session,
         length: usize,
-    ) -> Result<(FrameKind, &[u8]), LinkError> {
+    ) -> Result<(FrameKind, &[u8]), FrameError> {
         let sealed = &self.buffer[self.begin + 4..self.begin + length];
         self.plain.resize(sealed.len(), 0);
         let mut end = 0;
         let mut chunks = sealed.chunks(CHUNK).peekable();
         while let Some(chunk) = chunks.next() {
             let nonce = nonce(self.count, chunks.peek().is_none());
-            let opened = noise.read_message(nonce, chunk, &mut self.plain[end..]);
-            end += opened.map_err(|_| LinkError::NotAuthentic)?;
+            let opened = session.read_message(nonce, chunk, &mut self.plain[end..]);
+            end += opened.map_err(|_| FrameError::NotAuthentic)?;
             self.count += 1;
         }
         self.begin += length;
         match self.plain[..end].split_first() {
             Some((kind, message)) => Ok((FrameKind::from_byte(*kind), message)),
-            None => Err(LinkError::Empty),
+            None => Err(FrameError::Empty),
         }
     }
 }
 
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { length, limit } => {
+                write!(f, "a frame of {length} bytes, at most {limit} are taken")
+            }
+            Self::NotAuthentic => write!(f, "a frame that the peer did not seal"),
+            Self::Empty => write!(f, "a frame without contents"),
+        }
+    }
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { length, limit } = self;
+        write!(
+            f,
+            "a message of {length} bytes, the peer takes at most {limit}"
+        )
+    }
+}
+
+impl core::error::Error for FrameError {}
+impl core::error::Error for TooLong {}
+
 #[cfg(test)]
 mod tests {
-    use snow::Builder;
+    use std::vec;
+
+    use perun_protocol::SecretKey;
+    use perun_protocol::signature::K256;
 
     use super::*;
+    use crate::{Credentials, Handshake};
+
+    const READ: usize = 16 * 1024;
 
     /// Both halves of a connection.
-    fn noise() -> [StatelessTransportState; 2] {
-        let builder = || Builder::new("Noise_NN_25519_ChaChaPoly_SHA256".parse().unwrap());
-        let mut one = builder().build_initiator().unwrap();
-        let mut other = builder().build_responder().unwrap();
-        let (mut message, mut payload) = ([0; 100], [0; 100]);
-        let length = one.write_message(&[], &mut message).unwrap();
-        other
-            .read_message(&message[..length], &mut payload)
-            .unwrap();
-        let length = other.write_message(&[], &mut message).unwrap();
-        one.read_message(&message[..length], &mut payload).unwrap();
-        [one, other].map(|half| half.into_stateless_transport_mode().unwrap())
+    fn sessions() -> [Session; 2] {
+        let credentials = [1, 2].map(|byte| {
+            let key = SecretKey::from_bytes(&[byte; 32]).unwrap();
+            Credentials::new(&key, 0, [byte; 32]).unwrap()
+        });
+        let [one, other] = &credentials;
+        let mut dialler = Handshake::new(one, Some(other.identity()), [3; 32]).unwrap();
+        let mut answerer = Handshake::new(other, None, [4; 32]).unwrap();
+        while !dialler.is_done() {
+            let mut message = Vec::new();
+            if dialler.is_our_turn() {
+                dialler.write(one, &mut message).unwrap();
+                answerer.read::<K256>(other, &message[2..]).unwrap();
+            } else {
+                answerer.write(other, &mut message).unwrap();
+                dialler.read::<K256>(one, &message[2..]).unwrap();
+            }
+        }
+        [dialler, answerer].map(|half| half.finish().unwrap().0)
     }
 
     fn arrive(opener: &mut Opener, mut bytes: &[u8]) {
@@ -220,21 +336,21 @@ mod tests {
 
     #[test]
     fn a_promised_length_costs_nothing() {
-        let mut opener = Opener::new(1 << 20);
+        let mut opener = Opener::new(1 << 20, READ);
         arrive(&mut opener, &(1u32 << 20).to_be_bytes());
         assert!(matches!(opener.whole(), Ok(None)));
         arrive(&mut opener, &[0; 1000]);
         opener.space();
         assert!(opener.buffer.len() <= 2 * READ);
-        let mut opener = Opener::new(1 << 20);
+        let mut opener = Opener::new(1 << 20, READ);
         arrive(&mut opener, &u32::MAX.to_be_bytes());
-        assert!(matches!(opener.whole(), Err(LinkError::TooLong { .. })));
+        assert!(matches!(opener.whole(), Err(FrameError::TooLong { .. })));
     }
 
     #[test]
     fn what_a_long_message_took_is_given_back() {
-        let [one, other] = noise();
-        let (mut sealer, mut opener) = (Sealer::new(1 << 20), Opener::new(1 << 20));
+        let [one, other] = sessions();
+        let (mut sealer, mut opener) = (Sealer::new(1 << 20), Opener::new(1 << 20, READ));
         let message = vec![7; 1 << 20];
         let mut frame = Vec::new();
         let sealed = sealer.seal(&one, FrameKind::Message, &message, &mut frame);
@@ -253,8 +369,8 @@ mod tests {
     /// Two chunks in one frame, whose length stands in clear.
     #[test]
     fn nobody_makes_two_frames_of_one() {
-        let [one, other] = noise();
-        let (mut sealer, mut opener) = (Sealer::new(1 << 20), Opener::new(1 << 20));
+        let [one, other] = sessions();
+        let (mut sealer, mut opener) = (Sealer::new(1 << 20), Opener::new(1 << 20, READ));
         let mut frame = Vec::new();
         let message = [7; 2 * CHUNK - 3 * TAG];
         let sealed = sealer.seal(&one, FrameKind::Message, &message, &mut frame);
@@ -269,13 +385,13 @@ mod tests {
         arrive(&mut opener, &forged.concat());
         let length = opener.whole().unwrap().unwrap();
         let opened = opener.open(&other, length);
-        assert!(matches!(opened, Err(LinkError::NotAuthentic)));
+        assert!(matches!(opened, Err(FrameError::NotAuthentic)));
     }
 
     #[test]
     fn nobody_makes_one_frame_of_two() {
-        let [one, other] = noise();
-        let (mut sealer, mut opener) = (Sealer::new(1 << 20), Opener::new(1 << 20));
+        let [one, other] = sessions();
+        let (mut sealer, mut opener) = (Sealer::new(1 << 20), Opener::new(1 << 20, READ));
         let mut frames = Vec::new();
         // One less than a chunk, for the kind.
         for message in [&[7; CHUNK - TAG - 1][..], &[8]] {
@@ -288,12 +404,12 @@ mod tests {
         arrive(&mut opener, &forged.concat());
         let length = opener.whole().unwrap().unwrap();
         let opened = opener.open(&other, length);
-        assert!(matches!(opened, Err(LinkError::NotAuthentic)));
+        assert!(matches!(opened, Err(FrameError::NotAuthentic)));
     }
 
     #[test]
     fn the_longest_frame_is_that_of_the_longest_message() {
-        let [one, _] = noise();
+        let [one, _] = sessions();
         for longest in [0, 1, 65_518, 65_519, 131_037, 131_038, 1 << 20] {
             let mut frame = Vec::new();
             let mut sealer = Sealer::new(longest);

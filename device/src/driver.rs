@@ -1,0 +1,215 @@
+//! One channel: its machine, and what carries the machine's outputs out.
+//!
+//! ```text
+//! machine ──Persist──> flash, at once
+//!         ──Send, Notify──> outbox ──once watchers have stored what it gives away──> link, owner
+//!         ──Call──> wanted ──> watchers
+//! ```
+//!
+//! Invariant: nothing that tells anybody that an update of the peer's is accepted leaves before a
+//! watcher has stored the state that it leads to.
+
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::mem::Discriminant;
+
+use perun_protocol::channel::{AdjudicatorCall, Channel, Event, Output};
+use perun_protocol::wire::{Message, ProposalId, RejectCode, Text};
+use perun_protocol::{PublicKey, SecretKey, SignedState, Version};
+
+use crate::records::{StoredPayments, StoredState};
+use crate::spending::Spending;
+use crate::watching::Watching;
+
+/// The machine of one channel.
+pub(crate) type Machine = Channel<Rc<SecretKey>>;
+
+/// Messages that wait for a watcher; what does not fit is lost, as by a link that breaks.
+const MAX_WAITING: usize = 8;
+
+/// One channel.
+pub(crate) struct Driver {
+    /// Where its records lie.
+    pub(crate) slot: u8,
+    pub(crate) peer: PublicKey,
+    pub(crate) proposal: ProposalId,
+    pub(crate) machine: Machine,
+    pub(crate) spending: Spending,
+    /// What is to be asked of the adjudicator, if anything.
+    pub(crate) wanted: Option<AdjudicatorCall>,
+    /// What was asked for last, to tell a new wish from a repeated one.
+    pub(crate) asked_for: Option<Discriminant<AdjudicatorCall>>,
+    /// When deposits were asked for.
+    pub(crate) fund_asked_ns: Option<u64>,
+    /// One for each watcher of the settings.
+    pub(crate) watches: Vec<Watching>,
+    /// Whether a watcher has said how far this channel is: before that, a restored copy may be an
+    /// old one, and does not talk to the peer.
+    pub(crate) is_checked: bool,
+    outbox: VecDeque<Output>,
+    /// The newest snapshot, if it is not stored yet.
+    later: Option<Vec<u8>>,
+    later_due_ns: u64,
+    /// The payments of our proposal under way.
+    pending: Option<StoredPayments>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        slot: u8,
+        peer: PublicKey,
+        proposal: ProposalId,
+        machine: Machine,
+        watchers: usize,
+    ) -> Self {
+        Self {
+            slot,
+            peer,
+            proposal,
+            machine,
+            spending: Spending::default(),
+            wanted: None,
+            asked_for: None,
+            fund_asked_ns: None,
+            watches: (0..watchers).map(|_| Watching::of_new_channel()).collect(),
+            is_checked: true,
+            outbox: VecDeque::new(),
+            later: None,
+            later_due_ns: 0,
+            pending: None,
+        }
+    }
+
+    /// One that was stored.
+    pub(crate) fn restored(mut self, spending: Spending, pending: Option<StoredPayments>) -> Self {
+        self.spending = spending;
+        self.pending = pending;
+        self.is_checked = false;
+        for watch in &mut self.watches {
+            *watch = Watching::of_stored_channel();
+        }
+        self
+    }
+
+    /// Takes the machine's outputs in. What is to be stored first is handed to `store` at once, in
+    /// its place.
+    pub(crate) fn take_outputs<E>(
+        &mut self,
+        uptime_ns: u64,
+        later_ns: u64,
+        mut store: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Persist(record) => {
+                    self.note_pending(record.payments);
+                    store(&self.encode(record.snapshot))?;
+                    self.later = None;
+                }
+                Output::PersistLater(record) => {
+                    self.note_pending(record.payments);
+                    if self.later.replace(record.snapshot).is_none() {
+                        self.later_due_ns = uptime_ns.saturating_add(later_ns);
+                    }
+                }
+                Output::Call(call) => self.wanted = Some(call),
+                Output::Send(_) if self.outbox.len() >= MAX_WAITING => {}
+                Output::Send(_) | Output::Notify(_) => self.outbox.push_back(output),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores what can wait no longer.
+    pub(crate) fn store_later<E>(
+        &mut self,
+        uptime_ns: u64,
+        mut store: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.later.is_some() && uptime_ns >= self.later_due_ns {
+            let snapshot = self.later.take().unwrap_or_default();
+            store(&self.encode(snapshot))?;
+        }
+        Ok(())
+    }
+
+    /// When there is something to store that can wait no longer.
+    pub(crate) fn store_due_ns(&self) -> Option<u64> {
+        self.later.as_ref().map(|_| self.later_due_ns)
+    }
+
+    fn note_pending(&mut self, payments: Option<(Version, Vec<u8>)>) {
+        let version = self.machine.pending().map(|pending| pending.version());
+        if let Some((of, payments)) = payments
+            && Some(of) == version
+        {
+            self.pending = Some(StoredPayments {
+                version: of,
+                payments: payments.into(),
+            });
+        }
+        if self.pending.as_ref().map(|pending| pending.version) != version {
+            self.pending = None;
+        }
+    }
+
+    fn encode(&self, snapshot: Vec<u8>) -> Vec<u8> {
+        let stored = StoredState {
+            snapshot: snapshot.into(),
+            pending: self.pending.clone(),
+            spending: self.spending.clone(),
+        };
+        stored.encode()
+    }
+
+    /// What is to be carried out next, `None` if there is nothing or it waits for a watcher.
+    pub(crate) fn next_output(&mut self) -> Option<Output> {
+        if let Some(version) = self.outbox.front().and_then(tells_of)
+            && !self.is_guarded(version)
+        {
+            return None;
+        }
+        self.outbox.pop_front().map(in_our_words)
+    }
+
+    /// Whether something waits for a watcher.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Whether a watcher has stored this version, or a newer one.
+    fn is_guarded(&self, version: Version) -> bool {
+        let mut stored = self.watches.iter().filter_map(Watching::stored);
+        version == Version::INITIAL || stored.any(|stored| stored >= version)
+    }
+
+    /// The newest version.
+    pub(crate) fn newest(&self) -> Option<Version> {
+        self.machine.newest().map(SignedState::version)
+    }
+}
+
+/// The version of which an output tells that it is accepted.
+fn tells_of(output: &Output) -> Option<Version> {
+    match output {
+        Output::Send(Message::UpdateAcceptance(acceptance)) => Some(acceptance.version),
+        Output::Send(Message::Sync(sync)) => Some(sync.newest.state.version()),
+        Output::Notify(Event::Received { version, .. }) => Some(*version),
+        _ => None,
+    }
+}
+
+/// A view too old is, on a device, its watchers' doing.
+fn in_our_words(output: Output) -> Output {
+    match output {
+        Output::Send(Message::UpdateRejection(mut rejection))
+            if rejection.code == RejectCode::ViewStale =>
+        {
+            rejection.code = RejectCode::WatchersLag;
+            rejection.text = Text::new("no watcher of the device has seen the channel in time");
+            Output::Send(Message::UpdateRejection(rejection))
+        }
+        output => output,
+    }
+}

@@ -1,0 +1,67 @@
+//! The device's half of a payment channel: what runs where there is no operating system.
+//!
+//! ```text
+//!            owner: buttons, lights            Device
+//!                      │               ┌─────────┴──────────┐
+//!  Policy ── commands ─┤            Driver …   (one a channel: the machine of perun_protocol)
+//!                      │          ╱    │    ╲
+//!                 flash: Store   links: bytes in and out   watchers: they look, deposit, refute
+//! ```
+//!
+//! A [`Device`] owns a key that never leaves it, and pays and is paid through channels. What it
+//! cannot do, watching the chain and depositing, it has nodes do, its *watchers*, which can neither
+//! redirect its money nor close a channel at a state that they were not given. It does no I/O but on
+//! its flash: whoever drives it carries the bytes of its links, tells it when time has come, and
+//! brings randomness and a clock:
+//!
+//! ```text
+//! a stream is there              dialled, answered
+//! then, whatever happens         receive, hung_up, commands, handle_timeout at poll_timeout
+//! after each of these            poll_event, transmit of each link, is_over of each link
+//! ```
+//!
+//! Invariants:
+//! - Nothing is signed that the owner's [`Policy`] does not allow.
+//! - What a signature needs to survive a power cut is in the flash before the signature leaves, so no
+//!   version is ever signed twice.
+//! - A payment is accepted, and reported received, only after a watcher has stored the state that it
+//!   leads to, and only if a watcher has seen the channel funded and undisputed recently.
+//! - After a start nothing is signed in a channel before a watcher and the peer have shown how far
+//!   it is: the flash may be an old copy.
+//! - Nothing that a stranger, a peer or a watcher sends makes it panic, or take more memory than its
+//!   [`Capacity`] allows.
+//!
+//! - [`store`]: records in flash that survive every power cut.
+//!
+//! What is not defended against: whoever can read the flash has the key (boards have read-out
+//! protection for that); a watcher that lies about what it saw, unless another one is asked, too.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+#[cfg(test)]
+extern crate std;
+
+mod device;
+mod driver;
+mod error;
+mod event;
+mod link;
+mod platform;
+mod policy;
+mod records;
+mod settings;
+mod spending;
+pub mod store;
+mod time;
+mod watching;
+
+pub use device::{ChannelTerms, Device, Overview, Parts};
+pub use error::{CommandError, StartError};
+pub use event::Event;
+pub use link::{LinkError, LinkId};
+pub use platform::{Clock, Random};
+pub use policy::{Approval, AssetPolicy, Policy, PolicyError};
+pub use settings::{Capacity, Settings, Times};

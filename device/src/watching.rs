@@ -1,0 +1,181 @@
+//! What one watcher is told of one channel, and what it has stored.
+//!
+//! ```text
+//! Unasked ──(stored channel) query──> Known      a query shows whether this copy is an old one
+//! Unknown ──params, authorisations, newest──> Known ──newest──> … ──query, order──> …
+//! ```
+//!
+//! One message is under way at a time; states that come meanwhile are overtaken by the newest.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use perun_protocol::channel::AdjudicatorCall;
+use perun_protocol::remote::{ForceClose, Fund, RemoteMessage, SignedReceiver, Watch};
+use perun_protocol::{SignedState, UnverifiedSignedState, Version};
+
+use crate::driver::Machine;
+
+/// What one watcher knows of one channel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watching {
+    knowledge: Knowledge,
+    /// The version that it has stored.
+    stored: Option<Version>,
+    /// When it was told something that it has not answered yet.
+    asked_ns: Option<u64>,
+    /// When it is asked again, if nothing is to be told before.
+    next_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Knowledge {
+    /// It does not watch this channel.
+    None,
+    /// It may have been told before the last start.
+    Unasked,
+    /// It watches this channel.
+    Watches,
+}
+
+impl Watching {
+    pub(crate) fn of_new_channel() -> Self {
+        Self {
+            knowledge: Knowledge::None,
+            stored: None,
+            asked_ns: None,
+            next_ns: 0,
+        }
+    }
+
+    pub(crate) fn of_stored_channel() -> Self {
+        Self {
+            knowledge: Knowledge::Unasked,
+            ..Self::of_new_channel()
+        }
+    }
+
+    /// The version that the watcher has stored, as it last said.
+    pub(crate) fn stored(&self) -> Option<Version> {
+        self.stored
+    }
+
+    /// When it was asked what it has not answered.
+    pub(crate) fn asked_ns(&self) -> Option<u64> {
+        self.asked_ns
+    }
+
+    /// The link to the watcher is new, or gone: what was said is lost.
+    pub(crate) fn begin_again(&mut self) {
+        self.asked_ns = None;
+        self.next_ns = 0;
+    }
+
+    /// It has answered, and has stored this version.
+    pub(crate) fn answered(&mut self, stored: Option<Version>, next_ns: u64) {
+        self.knowledge = Knowledge::Watches;
+        self.stored = stored;
+        self.asked_ns = None;
+        self.next_ns = next_ns;
+    }
+
+    /// It does not know the channel (any more).
+    pub(crate) fn forgot(&mut self) {
+        self.knowledge = Knowledge::None;
+        self.stored = None;
+        self.asked_ns = None;
+    }
+
+    /// It has said no, or is to be asked at another time.
+    pub(crate) fn ask_at(&mut self, next_ns: u64) {
+        self.asked_ns = None;
+        self.next_ns = next_ns;
+    }
+
+    /// Something new is to be asked.
+    pub(crate) fn hurry(&mut self) {
+        self.next_ns = 0;
+    }
+
+    /// When it is to be told something, at the latest.
+    pub(crate) fn due_ns(&self, retry_ns: u64) -> u64 {
+        match self.asked_ns {
+            Some(asked) => asked.saturating_add(retry_ns),
+            None => self.next_ns,
+        }
+    }
+
+    /// What to tell the watcher now, if anything.
+    pub(crate) fn next_message(
+        &mut self,
+        machine: &Machine,
+        wanted: Option<&AdjudicatorCall>,
+        uptime_ns: u64,
+        retry_ns: u64,
+    ) -> Option<RemoteMessage> {
+        let newest = machine.newest()?;
+        let is_due = uptime_ns >= self.due_ns(retry_ns);
+        let is_behind = self.stored < Some(newest.version());
+        let is_new = self.asked_ns.is_none() && self.knowledge != Knowledge::Unasked && is_behind;
+        if !is_due && !is_new {
+            return None;
+        }
+        self.asked_ns = Some(uptime_ns);
+        let newer = || is_behind.then(|| UnverifiedSignedState::from(newest.clone()));
+        Some(match (self.knowledge, wanted) {
+            (Knowledge::None, _) => introduction(machine, newest),
+            (Knowledge::Watches, Some(AdjudicatorCall::Dispute(_))) => {
+                RemoteMessage::ForceClose(Box::new(ForceClose {
+                    channel: machine.id(),
+                    part: machine.setup().part,
+                    newest: newer(),
+                }))
+            }
+            (Knowledge::Watches, _) => watch(machine, newest, newer()),
+            (Knowledge::Unasked, _) => watch(machine, newest, None),
+        })
+    }
+}
+
+/// The first message about a channel.
+fn introduction(machine: &Machine, newest: &SignedState) -> RemoteMessage {
+    let auths: Vec<_> = machine.withdrawal_auths();
+    RemoteMessage::Watch(Box::new(Watch {
+        channel: machine.id(),
+        part: machine.setup().part,
+        params: Some(machine.params().clone()),
+        auths: auths.iter().map(SignedReceiver::of).collect(),
+        newest: Some(newest.clone().into()),
+        knows: Some(newest.version()),
+    }))
+}
+
+fn watch(
+    machine: &Machine,
+    newest: &SignedState,
+    newer: Option<UnverifiedSignedState>,
+) -> RemoteMessage {
+    RemoteMessage::Watch(Box::new(Watch {
+        channel: machine.id(),
+        part: machine.setup().part,
+        params: None,
+        auths: Vec::new(),
+        newest: newer,
+        knows: Some(newest.version()),
+    }))
+}
+
+/// Asks for our deposit. `None` once there is a later state: then it is not needed.
+pub(crate) fn fund(machine: &Machine) -> Option<RemoteMessage> {
+    let initial = machine.newest()?;
+    let is_initial = initial.version() == Version::INITIAL;
+    is_initial.then(|| {
+        RemoteMessage::Fund(Box::new(Fund {
+            channel: machine.id(),
+            part: machine.setup().part,
+            params: machine.params().clone(),
+            initial: initial.clone().into(),
+            fund_by: machine.setup().fund_by,
+        }))
+    })
+}

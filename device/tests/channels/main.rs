@@ -1,0 +1,5 @@
+//! Stories of a device: a real flash driver's view of the world, real handshakes and signatures, a
+//! peer and watchers on the other end of its streams, and a clock moved by hand.
+
+mod paying;
+mod world;
