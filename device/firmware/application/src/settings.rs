@@ -30,6 +30,8 @@
 
 mod error;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use alloc::vec::Vec;

@@ -5,7 +5,9 @@ use core::fmt;
 use embassy_time::{Duration, Timer};
 use esp_hal::peripherals::WIFI;
 use esp_radio::wifi::sta::StationConfig;
-use esp_radio::wifi::{AuthenticationMethodConfig, Config, Password, Ssid, WifiController, WifiError};
+use esp_radio::wifi::{
+    AuthenticationMethodConfig, Config, Password, Ssid, WifiController, WifiError,
+};
 
 /// The network's name and password, from the environment of the build: they are nobody's business
 /// but the builder's, and settings are shown around. Without a password the network is open.
