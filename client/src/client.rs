@@ -18,7 +18,6 @@ mod dispatch;
 mod history;
 mod opening;
 mod start;
-mod suspension;
 
 use std::collections::HashMap;
 use std::fmt;

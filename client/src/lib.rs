@@ -49,9 +49,11 @@ mod ledger;
 pub mod link;
 mod patience;
 mod refusal;
+pub mod remote;
 mod repeat;
 pub mod store;
 mod suitability;
+mod suspension;
 mod token;
 mod transport;
 

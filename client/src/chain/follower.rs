@@ -85,6 +85,26 @@ impl Cursor {
         next: 0,
         last_at: Timestamp::from_nanos(0),
     };
+
+    /// The bytes to be stored.
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut bytes = self.next.to_be_bytes().to_vec();
+        bytes.extend(self.last_at.nanos().to_be_bytes());
+        bytes
+    }
+
+    /// The cursor with these bytes. From any other bytes the log is read from its beginning, which
+    /// costs time and misses nothing.
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        match (numbers, rest) {
+            ([next, last_at], []) => Self {
+                next: u64::from_be_bytes(*next),
+                last_at: Timestamp::from_nanos(u64::from_be_bytes(*last_at)),
+            },
+            _ => Self::START,
+        }
+    }
 }
 
 /// Reads the log as it grows.

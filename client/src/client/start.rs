@@ -9,11 +9,10 @@ use minicbor::{Decode, Encode};
 use perun_protocol::channel::{RestoreError, Setup, pending_version};
 use perun_protocol::signature::Signer as _;
 use perun_protocol::wire::ProposalId;
-use perun_protocol::{ChannelId, PublicKey, Timestamp};
+use perun_protocol::{ChannelId, PublicKey};
 use tokio::sync::broadcast;
 
 use super::dispatch::Inbound;
-use super::suspension::notice_suspensions;
 use super::{Client, Config, Drivers, EVENTS_KEPT, Openings, Shared, lock};
 use crate::CallError;
 use crate::chain::{Chain, Cursor, FollowError, Seen};
@@ -23,6 +22,7 @@ use crate::link::{Peers, Transport};
 use crate::store::{
     ClientWrite, Damage, Observer, Store, StoreError, StoredChannel, Ticket, Urgency,
 };
+use crate::suspension::notice_suspensions;
 
 /// The name under which the place in the event log is stored.
 const CURSOR: &str = "cursor";
@@ -148,7 +148,7 @@ impl Client {
         let loaded = store.load().map_err(StartError::Store)?;
         let cursor = match loaded.entries.get(CURSOR) {
             None => Cursor::START,
-            Some(Ok(bytes)) => decode_cursor(bytes),
+            Some(Ok(bytes)) => Cursor::decode(bytes),
             Some(Err(damage)) => return Err(StartError::Cursor(*damage)),
         };
         let shared = Arc::new(Shared {
@@ -269,7 +269,8 @@ impl Shared {
         let shared = Arc::clone(self);
         let timers = tokio::spawn(async move { shared.timers.run(shared.chain.clock()).await });
         let shared = Arc::clone(self);
-        let noticing = tokio::spawn(async move { notice_suspensions(&shared).await });
+        let noticing =
+            tokio::spawn(async move { notice_suspensions(|| shared.handle_lost_time()).await });
         let shared = Arc::clone(self);
         let follower = self.chain.follower(cursor);
         let interval = self.config.poll_interval;
@@ -279,6 +280,14 @@ impl Shared {
                 .await;
         });
         lock(&self.tasks).extend([timers, noticing, following]);
+    }
+
+    /// Time was lost: no view counts any more before all channels were looked at.
+    fn handle_lost_time(&self) {
+        for driver in self.all_drivers() {
+            driver.input(|machine, _| machine.handle_lost_time());
+            driver.touch();
+        }
     }
 
     /// What the event log tells: who was touched is looked at, everybody else is as it was.
@@ -298,7 +307,7 @@ impl Shared {
             }
         }
         self.store.write_client(ClientWrite {
-            entries: vec![(CURSOR.into(), Some(encode_cursor(seen.cursor)))],
+            entries: vec![(CURSOR.into(), Some(seen.cursor.encode()))],
             urgency: Urgency::Later,
             ..ClientWrite::default()
         });
@@ -323,25 +332,6 @@ impl Observer for StoreObserver {
                 driver.give_up();
             }
         }
-    }
-}
-
-fn encode_cursor(cursor: Cursor) -> Vec<u8> {
-    let mut bytes = cursor.next.to_be_bytes().to_vec();
-    bytes.extend(cursor.last_at.nanos().to_be_bytes());
-    bytes
-}
-
-/// The cursor with these bytes. From any other bytes the log is read from its beginning, which costs
-/// time and misses nothing.
-fn decode_cursor(bytes: &[u8]) -> Cursor {
-    let (numbers, rest) = bytes.as_chunks::<8>();
-    match (numbers, rest) {
-        ([next, last_at], []) => Cursor {
-            next: u64::from_be_bytes(*next),
-            last_at: Timestamp::from_nanos(u64::from_be_bytes(*last_at)),
-        },
-        _ => Cursor::START,
     }
 }
 

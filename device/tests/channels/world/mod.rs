@@ -9,10 +9,11 @@ pub mod nor;
 pub mod peer;
 pub mod watcher;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use perun_device::store::Store;
+use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
+use perun_device::store::{Store, StoreError};
 use perun_device::{
     Approval, AssetPolicy, Capacity, ChannelTerms, Clock, CommandError, Device, Event, LinkId,
     Parts, Policy, Random, Settings, StartError, Times,
@@ -39,7 +40,40 @@ const STEP_NS: u64 = SECOND_NS / 4;
 
 /// Big words make few cut points.
 pub type Flash = Nor<1, 16, 8192>;
-pub type TestDevice = Device<Flash, Chance, WorldClock>;
+pub type TestDevice = Device<SharedFlash, Chance, WorldClock>;
+
+/// A flash that outlives a device which does not start.
+#[derive(Clone, Debug)]
+pub struct SharedFlash(Rc<RefCell<Flash>>);
+
+impl ErrorType for SharedFlash {
+    type Error = Failure;
+}
+
+impl ReadNorFlash for SharedFlash {
+    const READ_SIZE: usize = Flash::READ_SIZE;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Failure> {
+        self.0.borrow_mut().read(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.borrow().capacity()
+    }
+}
+
+impl NorFlash for SharedFlash {
+    const WRITE_SIZE: usize = Flash::WRITE_SIZE;
+    const ERASE_SIZE: usize = Flash::ERASE_SIZE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), Failure> {
+        self.0.borrow_mut().erase(from, to)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Failure> {
+        self.0.borrow_mut().write(offset, bytes)
+    }
+}
 
 pub struct Chance(Dice);
 
@@ -95,6 +129,10 @@ pub struct World {
     pub peer_reachable: bool,
     pub watchers_reachable: bool,
     pub power_cuts: usize,
+    /// Failures of the flash that were dealt with.
+    failures: usize,
+    /// After how many steps the power fails again.
+    pub cuts: Vec<u64>,
 }
 
 impl World {
@@ -126,6 +164,8 @@ impl World {
             peer_reachable: true,
             watchers_reachable: true,
             power_cuts: 0,
+            failures: 0,
+            cuts: Vec::new(),
         }
     }
 
@@ -149,6 +189,10 @@ impl World {
     }
 
     pub fn start(&mut self, flash: Flash) -> Result<(), StartError<Failure>> {
+        self.start_on(SharedFlash(Rc::new(RefCell::new(flash))))
+    }
+
+    fn start_on(&mut self, flash: SharedFlash) -> Result<(), StartError<Failure>> {
         let store = Store::open(flash, 0..4 * 8192).map_err(StartError::Store)?;
         self.starts += 1;
         let parts = Parts {
@@ -170,7 +214,9 @@ impl World {
         self.peer.unlinked();
         self.watchers.iter_mut().for_each(|w| w.link = None);
         let device = self.device.take().unwrap();
-        device.into_store().into_flash()
+        let flash = device.into_store().into_flash();
+        let flash = flash.0.borrow();
+        flash.clone()
     }
 
     pub fn restart(&mut self) {
@@ -372,12 +418,31 @@ impl World {
 
     /// Power again, if it has failed.
     fn recover(&mut self) {
-        if self.events.last() == Some(&Event::StoreFailed) || self.device.is_none() {
-            self.power_cuts += 1;
-            let mut flash = self.stop();
-            flash.power(None);
-            self.start(flash).unwrap();
-            self.events.push(Event::Missed { count: 0 });
+        let failures = self.events.iter().filter(|e| **e == Event::StoreFailed);
+        if failures.count() > self.failures {
+            self.failures += 1;
+            let flash = self.stop();
+            self.power_again(flash);
+        }
+    }
+
+    fn power_again(&mut self, mut flash: Flash) {
+        self.power_cuts += 1;
+        let next = (!self.cuts.is_empty()).then(|| self.cuts.remove(0));
+        flash.power(next);
+        self.start_through_cuts(flash);
+    }
+
+    /// Starts, again if the power fails meanwhile.
+    pub fn start_through_cuts(&mut self, flash: Flash) {
+        let shared = SharedFlash(Rc::new(RefCell::new(flash)));
+        match self.start_on(shared.clone()) {
+            Ok(()) => {}
+            Err(StartError::Store(StoreError::Flash(Failure::PowerCut))) => {
+                let flash = shared.0.borrow().clone();
+                self.power_again(flash);
+            }
+            Err(error) => panic!("{error}"),
         }
     }
 

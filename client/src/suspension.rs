@@ -4,20 +4,17 @@
 //! the wall does not. Where the two differ, nothing that was seen before counts any more; if somebody
 //! has only set the clock, that costs one look at each channel.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep};
-
-use super::Shared;
 
 /// How often the clocks are compared.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The clocks may differ by so much from one comparison to the next.
 const TOLERANCE: Duration = Duration::from_secs(2);
 
-/// Notices suspensions, for ever. It can be dropped at any time.
-pub(super) async fn notice_suspensions(shared: &Arc<Shared>) {
+/// Notices suspensions, for ever, and calls `lost` after each. It can be dropped at any time.
+pub(crate) async fn notice_suspensions(lost: impl Fn()) {
     loop {
         let (monotonic, wall) = (Instant::now(), SystemTime::now());
         sleep(INTERVAL).await;
@@ -27,9 +24,6 @@ pub(super) async fn notice_suspensions(shared: &Arc<Shared>) {
             continue;
         }
         tracing::debug!("time was lost, or the clock was set: all channels are looked at");
-        for driver in shared.all_drivers() {
-            driver.input(|machine, _| machine.handle_lost_time());
-            driver.touch();
-        }
+        lost();
     }
 }

@@ -1,0 +1,373 @@
+//! A watch: one channel for one device, what was seen of it, and what the device is told.
+//!
+//! ```text
+//!  orders ──> Order ──written──> records ──durable──> WatchAck
+//!               │
+//!  looks ───> View ──> wanted ──> calls (remote::calls)
+//!               └──> DisputeNotice
+//! ```
+//!
+//! Invariants: the newest state never becomes older. An ack names no version that is not durable.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use perun_protocol::remote::{
+    DisputeNotice, RemoteCode, RemoteMessage, RemoteRejection, UnverifiedView, WatchAck,
+};
+use perun_protocol::view::{Status, View};
+use perun_protocol::wire::Text;
+use perun_protocol::{
+    Params, PublicKey, SignedState, SignedWithdrawalAuth, Timestamp, UnverifiedSignedState, Version,
+};
+use tokio::sync::Notify;
+
+use super::Shared;
+use super::calls::Calls;
+use super::order::{Order, Place};
+use super::wanted::{Wanted, wanted};
+use crate::store::Ticket;
+
+/// How many requests of one watch may wait for the disk.
+const MAX_WAITING: usize = 64;
+
+/// One channel that is watched for one device.
+pub(super) struct Watch {
+    pub(super) place: Place,
+    pub(super) device: PublicKey,
+    pub(super) params: Params,
+    pub(super) service: Arc<Shared>,
+    state: Mutex<State>,
+    /// There may be something more urgent than to wait.
+    pub(super) news: Notify,
+}
+
+pub(super) struct State {
+    order: Order,
+    view: Option<View>,
+    /// For each asset, whether our remainder is too small to be paid out.
+    kept: Vec<bool>,
+    /// Something may have happened that no look has seen yet, so that "nothing has happened" must
+    /// not be said.
+    pub(super) is_touched: bool,
+    /// A look is under way. It sees what the log told before it began, and the view does not yet.
+    pub(super) is_looking: bool,
+    /// Nothing is left to be done, ever.
+    is_over: bool,
+    /// The newest write.
+    written: Ticket,
+    /// The version that is durable.
+    durable: Option<Version>,
+    /// The highest version that the device is known to have.
+    known: Option<Version>,
+    /// How many requests wait for the disk.
+    waiting: usize,
+    pub(super) calls: Calls,
+}
+
+/// What changes an order. Everything in it was verified.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    pub(super) newest: Option<SignedState>,
+    pub(super) auths: Option<Vec<SignedWithdrawalAuth>>,
+    pub(super) is_forced: bool,
+}
+
+/// A request that waits for its ack.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// The type number of the request.
+    pub(super) about: u16,
+    /// The highest version that the device has.
+    pub(super) knows: Option<Version>,
+}
+
+impl Watch {
+    /// A watch that was ordered just now, or read from the records. In the latter case `over` is
+    /// what was seen last if nothing was left to be done, and `durable` the version that was read.
+    pub(super) fn new(
+        service: Arc<Shared>,
+        order: Order,
+        over: Option<View>,
+        durable: Option<Version>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            place: order.place(),
+            device: order.device(),
+            params: order.params.clone(),
+            service,
+            state: Mutex::new(State {
+                kept: vec![false; order.params.assets().len()],
+                is_over: over.is_some(),
+                view: over,
+                order,
+                is_touched: true,
+                is_looking: false,
+                written: Ticket::NONE,
+                durable,
+                known: None,
+                waiting: 0,
+                calls: Calls::default(),
+            }),
+            news: Notify::new(),
+        })
+    }
+
+    /// Writes the order down for the first time, and answers when it is durable.
+    pub(super) fn begin(self: &Arc<Self>, asked: Asked) {
+        let mut state = self.lock();
+        self.write(&mut state);
+        self.ack_when_durable(&mut state, asked);
+        self.go_on(&mut state);
+    }
+
+    /// Takes in what a device hands in, and answers when it is durable.
+    pub(super) fn change(self: &Arc<Self>, change: Change, asked: Asked) {
+        let mut state = self.lock();
+        if !state.is_over && state.order.apply(change) {
+            self.write(&mut state);
+            self.go_on(&mut state);
+        }
+        self.ack_when_durable(&mut state, asked);
+    }
+
+    /// The newest version held.
+    pub(super) fn newest(&self) -> SignedState {
+        self.lock().order.newest.clone()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().is_over
+    }
+
+    /// Something has happened to the channel at the adjudicator.
+    pub(super) fn touch(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if !state.is_over {
+            state.is_touched = true;
+            self.go_on(&mut state);
+        }
+    }
+
+    /// Nothing has happened to any channel until `as_of` but to those that were touched.
+    pub(super) fn handle_quiet(self: &Arc<Self>, as_of: Timestamp) {
+        let mut state = self.lock();
+        if state.is_over || state.is_touched || state.is_looking {
+            return;
+        }
+        if let Some(view) = &mut state.view {
+            view.at = view.at.max(as_of);
+        }
+        // A timeout may have passed.
+        if self.wanted(&state) != Wanted::Nothing {
+            self.go_on(&mut state);
+        }
+    }
+
+    /// Time was lost without notice: what was seen before may be older than it looks.
+    pub(super) fn handle_lost_time(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if !state.is_over {
+            state.view = None;
+            state.is_touched = true;
+            self.go_on(&mut state);
+        }
+    }
+
+    /// The device is there (again).
+    pub(super) fn handle_connected(&self) {
+        let notice = self.notice(&self.lock());
+        if let Some(notice) = notice {
+            self.tell(&notice);
+        }
+    }
+
+    /// What a look has seen.
+    pub(super) fn handle_view(self: &Arc<Self>, view: View) {
+        let mut state = self.lock();
+        state.is_looking = false;
+        state.calls.look = None;
+        if state.is_over || state.view.as_ref().is_some_and(|last| last.at > view.at) {
+            return;
+        }
+        if let Status::Registered {
+            signed: Some(signed),
+            ..
+        } = &view.status
+        {
+            // Whoever registered it had it from our device, or has our device's signature.
+            let newest = Some(signed.clone());
+            let change = Change {
+                newest,
+                ..Change::default()
+            };
+            if state.order.apply(change) {
+                self.write(&mut state);
+            }
+        }
+        let before = state.view.replace(view);
+        let is_news = before.as_ref().map(|view| &view.status)
+            != state.view.as_ref().map(|view| &view.status);
+        if !is_news {
+            return;
+        }
+        let notice = self.notice(&state);
+        let ack = self.ack(&state, state.known);
+        drop(state);
+        if let Some(notice) = notice {
+            tracing::info!("channel {:.8}: something is registered", self.place.channel);
+            self.tell(&notice);
+        }
+        self.tell(&ack);
+    }
+
+    /// These remainders are too small to be paid out.
+    pub(super) fn handle_kept(&self, assets: impl Iterator<Item = usize>) {
+        let mut state = self.lock();
+        for asset in assets {
+            if let Some(kept) = state.kept.get_mut(asset) {
+                *kept = true;
+            }
+        }
+    }
+
+    /// Nothing is left to be done: what was seen last is kept for whoever asks.
+    pub(super) fn finish(&self, state: &mut State) {
+        tracing::info!("channel {:.8} is over", self.place.channel);
+        state.is_over = true;
+        let record = state.order.encode(state.view.as_ref());
+        let name = self.place.name(Place::WATCH);
+        state.written = self.service.records.put_later(name, record);
+        self.tell(&self.ack(state, state.known));
+    }
+
+    pub(super) fn wanted(&self, state: &State) -> Wanted {
+        match &state.view {
+            Some(view) => wanted(&state.order, &state.kept, view, self.service.now()),
+            None => Wanted::Nothing,
+        }
+    }
+
+    /// Tells the device no.
+    pub(super) fn reject(&self, about: u16, code: RemoteCode, text: &str) {
+        self.service
+            .reject(&self.device, self.place, about, code, text);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, state: &mut State) {
+        let name = self.place.name(Place::WATCH);
+        let record = state.order.encode(None);
+        state.written = self.service.records.put(name, record);
+    }
+
+    fn ack_when_durable(self: &Arc<Self>, state: &mut State, asked: Asked) {
+        if state.waiting >= MAX_WAITING {
+            return self.reject(asked.about, RemoteCode::Busy, "");
+        }
+        state.waiting += 1;
+        state.known = state.known.max(asked.knows);
+        let (ticket, version) = (state.written, state.order.newest.version());
+        let watch = Arc::clone(self);
+        let answer = async move {
+            let stored = watch.service.records.durable(ticket).await;
+            let mut state = watch.lock();
+            state.waiting -= 1;
+            match stored {
+                Ok(()) => {
+                    state.durable = state.durable.max(Some(version));
+                    let ack = watch.ack(&state, asked.knows);
+                    drop(state);
+                    watch.tell(&ack);
+                }
+                Err(_) => watch.reject(asked.about, RemoteCode::NotStored, ""),
+            }
+        };
+        self.service.spawn(answer);
+    }
+
+    fn ack(&self, state: &State, knows: Option<Version>) -> RemoteMessage {
+        let newest = &state.order.newest;
+        let newer = knows.is_some_and(|knows| newest.version() > knows);
+        let view = state.view.as_ref();
+        RemoteMessage::WatchAck(Box::new(WatchAck {
+            channel: self.place.channel,
+            part: self.place.part,
+            version: state.durable.filter(|_| !state.is_over),
+            now: self.service.now(),
+            view: view.map(|view| UnverifiedView::of(view, knows)),
+            newer: newer.then(|| UnverifiedSignedState::from(newest.clone())),
+        }))
+    }
+
+    /// What a device must know of what is registered.
+    fn notice(&self, state: &State) -> Option<RemoteMessage> {
+        let Status::Registered { rank, timeout, .. } = state.view.as_ref()?.status else {
+            return None;
+        };
+        Some(RemoteMessage::DisputeNotice(DisputeNotice {
+            channel: self.place.channel,
+            part: self.place.part,
+            registered: rank,
+            held: state.order.newest.version(),
+            timeout,
+            now: self.service.now(),
+        }))
+    }
+
+    fn tell(&self, message: &RemoteMessage) {
+        self.service.send(&self.device, message);
+    }
+}
+
+impl State {
+    pub(super) fn is_due_for_a_look(&self) -> bool {
+        !self.is_over && (self.is_touched || self.view.is_none())
+    }
+}
+
+impl Order {
+    /// Takes a change in; `false` if nothing is other than before.
+    fn apply(&mut self, change: Change) -> bool {
+        let Change {
+            newest,
+            auths,
+            is_forced,
+        } = change;
+        let newest = newest.filter(|newest| newest.version() > self.newest.version());
+        let auths = auths.filter(|auths| *auths != self.auths);
+        let forces = is_forced && !self.is_forced;
+        let is_another = newest.is_some() || auths.is_some() || forces;
+        if let Some(newest) = newest {
+            self.newest = newest;
+        }
+        if let Some(auths) = auths {
+            self.auths = auths;
+        }
+        self.is_forced |= is_forced;
+        is_another
+    }
+}
+
+impl Shared {
+    /// Tells a device no.
+    pub(super) fn reject(
+        &self,
+        device: &PublicKey,
+        place: Place,
+        about: u16,
+        code: RemoteCode,
+        text: &str,
+    ) {
+        let rejection = RemoteMessage::RemoteRejection(RemoteRejection {
+            channel: place.channel,
+            part: place.part,
+            about,
+            code,
+            text: Text::new(text),
+        });
+        self.send(device, &rejection);
+    }
+}
