@@ -5,8 +5,8 @@ use core::fmt;
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Ticker};
 use embedded_storage::nor_flash::NorFlash;
+use perun_device::Random;
 
-use crate::glue::Random;
 use crate::shared::Shared;
 use crate::{Light, Panel, Press, Presses};
 
@@ -57,7 +57,7 @@ pub(crate) async fn run<F: NorFlash, R: Random>(
                 if press == Press::Status {
                     panel.report();
                 }
-                match shared.call("press", |device| device.press(press)) {
+                match shared.call("press", |owner| owner.press(press)) {
                     Ok(()) => {
                         log::info!("{press:?}: accepted");
                         obeyed.toggle(&mut panel);

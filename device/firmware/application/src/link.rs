@@ -15,10 +15,11 @@ use embassy_net::Stack;
 use embassy_net::tcp::{Error, TcpReader, TcpSocket, TcpWriter};
 use embassy_time::{Duration, Timer, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
+use perun_device::{LinkError, LinkId, Random};
 use perun_protocol::PublicKey;
 
 use crate::Settings;
-use crate::glue::{LinkError, LinkId, Random};
+use crate::owner::Owner;
 use crate::pause::Pause;
 use crate::settings::MAX_DIALLED;
 use crate::shared::{Changed, Shared};
@@ -116,13 +117,13 @@ async fn keep_dialling<F: NorFlash, R: Random>(
         socket.set_timeout(Some(SILENCE));
         match socket.connect(address).await {
             Err(error) => log::info!("{address}: no connection, {error:?}"),
-            Ok(()) => match shared.call("dialled", |device| device.dialled(key)) {
+            Ok(()) => match shared.call("dialled", |owner| owner.device.dialled(key)) {
                 Err(error) => {
                     log::warn!("{address}: {error}");
                     socket.abort();
                 }
                 Ok(link) => {
-                    log::info!("{address}: connected, link {link}");
+                    log::info!("{address}: connected");
                     let ended = serve(shared, changed, &mut socket, link).await;
                     log::info!("{address}: closed, {}", ended.why);
                     if ended.heard {
@@ -151,13 +152,13 @@ async fn keep_answering<F: NorFlash, R: Random>(
             continue;
         }
         socket.set_timeout(Some(SILENCE));
-        match shared.call("answered", |device| device.answered()) {
+        match shared.call("answered", |owner| owner.device.answered()) {
             Err(error) => {
                 log::warn!("port {port}: {error}");
                 socket.abort();
             }
             Ok(link) => {
-                log::info!("port {port}: somebody connected, link {link}");
+                log::info!("port {port}: somebody connected");
                 let ended = serve(shared, changed, &mut socket, link).await;
                 log::info!("port {port}: closed, {}", ended.why);
             }
@@ -202,16 +203,9 @@ async fn serve<F: NorFlash, R: Random>(
     )
     .await
     {
-        Either::First(why) => why,
-        Either::Second(error) => Why::Network(error),
+        Either::First(why) | Either::Second(why) => why,
     };
-    if let Why::Device(_) = why {
-        // The device may have left a word on why it hangs up.
-        let (_, writer) = socket.split();
-        let last = transmit(shared, changed, writer, link);
-        let _ = with_timeout(GOODBYE, last).await;
-    }
-    shared.call("hung_up", |device| device.hung_up(link));
+    shared.call("hung_up", |owner| owner.device.hung_up(link));
     socket.close();
     if !matches!(with_timeout(GOODBYE, socket.flush()).await, Ok(Ok(()))) {
         socket.abort();
@@ -227,7 +221,7 @@ async fn receive<F: NorFlash, R: Random>(
 ) -> Why {
     loop {
         let received = reader.read_with(|bytes| {
-            let received = shared.call("receive", |device| device.receive(link, bytes));
+            let received = shared.call("receive", |owner| owner.device.receive(link, bytes));
             (bytes.len(), received)
         });
         match received.await {
@@ -244,14 +238,20 @@ async fn transmit<F: NorFlash, R: Random>(
     changed: &Changed,
     mut writer: TcpWriter<'_>,
     link: LinkId,
-) -> Error {
+) -> Why {
     loop {
-        if shared.look(|device| device.transmit(link).is_none()) {
-            changed.wait().await;
-            continue;
+        match shared
+            .look(|Owner { device, .. }| (device.is_over(link), device.transmit(link).is_some()))
+        {
+            (true, _) => return Why::Device(LinkError::Over),
+            (false, true) => {}
+            (false, false) => {
+                changed.wait().await;
+                continue;
+            }
         }
         let sent = writer.write_with(|room| {
-            let count = shared.look(|device| {
+            let count = shared.look(|Owner { device, .. }| {
                 let bytes = device.transmit(link).unwrap_or_default();
                 let count = bytes.len().min(room.len());
                 room[..count].copy_from_slice(&bytes[..count]);
@@ -261,7 +261,7 @@ async fn transmit<F: NorFlash, R: Random>(
             (count, ())
         });
         if let Err(error) = sent.await {
-            return error;
+            return Why::Network(error);
         }
     }
 }

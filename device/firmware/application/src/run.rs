@@ -8,9 +8,10 @@ use embassy_futures::yield_now;
 use embassy_net::Stack;
 use embassy_time::{Duration, Instant, Timer};
 use embedded_storage::nor_flash::NorFlash;
+use perun_device::{Random, StartError};
 
-use crate::glue::{Device, Random, StartError};
 use crate::link::{LINKS, Line, Way};
+use crate::owner::{Hex, Owner};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::{Board, Panel, front, link};
@@ -19,7 +20,7 @@ use crate::{Board, Panel, front, link};
 pub async fn run<F: NorFlash, R: Random, P: Panel>(
     board: Board<F, R, P>,
     settings: Settings,
-) -> Result<(), StartError> {
+) -> Result<(), StartError<F::Error>> {
     let Board {
         stack,
         flash,
@@ -29,10 +30,10 @@ pub async fn run<F: NorFlash, R: Random, P: Panel>(
         buffers,
     } = board;
     let ways = array::from_fn::<_, LINKS, _>(|index| Way::of(index, &settings));
-    let device = Device::start(flash, random, settings)?;
-    log::info!("identity {}", device.identity());
+    let owner = Owner::start(flash, random, &settings)?;
+    log::info!("identity {}", Hex(&owner.device.identity()));
 
-    let shared = Shared::new(device);
+    let shared = Shared::new(owner);
     let mut lines = ways.into_iter().zip(buffers).zip(&shared.links);
     let links = array::from_fn::<_, LINKS, _>(|_| {
         let line = lines.next();
@@ -74,7 +75,7 @@ async fn address(stack: Stack<'static>) -> ! {
 /// Tells the device when the time has come that it waits for.
 async fn timeouts<F: NorFlash, R: Random>(shared: &Shared<F, R>) -> ! {
     loop {
-        let Some(due_ns) = shared.look(|device| device.poll_timeout()) else {
+        let Some(due_ns) = shared.look(|owner| owner.device.poll_timeout()) else {
             shared.timeouts.wait().await;
             continue;
         };
@@ -83,7 +84,7 @@ async fn timeouts<F: NorFlash, R: Random>(shared: &Shared<F, R>) -> ! {
             .unwrap_or(Instant::MAX)
             .saturating_add(Duration::from_ticks(1));
         if let Either::First(()) = select(Timer::at(due), shared.timeouts.wait()).await {
-            shared.call("handle_timeout", |device| device.handle_timeout());
+            shared.call("handle_timeout", |owner| owner.device.handle_timeout());
             // Even if more is due at once, links get their turn.
             yield_now().await;
         }

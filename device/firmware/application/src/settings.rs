@@ -20,8 +20,10 @@
 //! | `pay` | units that a press pays or asks for | `100` |
 //! | `per-payment` | most units of one payment | no bound |
 //! | `per-period`, `period-secs` | most units within a period | no bound |
+//! | `max-deposit` | most units that we deposit in one channel | ours of `balance` |
 //! | `ask-above` | from how many units on a payment waits for approval | none waits |
 //! | `receive-only` | `yes`: never pay | `no` |
+//! | `quick` | `yes`: everything within seconds, for demos and tests | `no` |
 //! | `address` | `dhcp`, or `10.0.0.2/24` and perhaps a gateway behind a space | `dhcp` |
 //! | `listen` | the TCP port on which peers can dial us | they can't |
 //!
@@ -71,6 +73,8 @@ pub struct Settings {
     pub pay: Amount,
     /// What the device may do with its money.
     pub policy: Policy,
+    /// Whether everything happens within seconds, as demos and tests want it.
+    pub quick: bool,
     /// How the board gets its address.
     pub address: Address,
     /// The TCP port on which peers can dial us.
@@ -95,6 +99,8 @@ pub struct Policy {
     pub per_period: Option<PerPeriod>,
     /// Payments above wait for approval.
     pub ask_above: Option<Amount>,
+    /// Most units that are deposited in one channel; as many as in a channel of our own otherwise.
+    pub max_deposit: Option<Amount>,
     /// Never pay.
     pub receive_only: bool,
 }

@@ -54,6 +54,7 @@ fn what_is_not_said_is_as_in_the_table() {
     assert_eq!(settings.challenge.secs(), 3600);
     assert_eq!(settings.pay, Amount::new(100));
     assert_eq!(settings.policy, Policy::default());
+    assert!(!settings.quick);
     assert_eq!(settings.address, Address::Dhcp);
     assert_eq!(settings.listen, None);
 }
@@ -77,7 +78,9 @@ fn everything_can_be_said() {
         per-period = 500
         period-secs = 86400
         ask-above = 10
+        max-deposit = 9
         receive-only = yes
+        quick = yes
         address = 10.0.0.2/24 10.0.0.1
         listen = 1234"
     );
@@ -95,9 +98,11 @@ fn everything_can_be_said() {
             period_secs: 86_400,
         }),
         ask_above: Some(Amount::new(10)),
+        max_deposit: Some(Amount::new(9)),
         receive_only: true,
     };
     assert_eq!(settings.policy, policy);
+    assert!(settings.quick);
     let fixed = Address::Fixed {
         address: Ipv4Cidr::new([10, 0, 0, 2].into(), 24),
         gateway: Some([10, 0, 0, 1].into()),
