@@ -1,6 +1,8 @@
 //! Puts the futures of the application together.
 
+use alloc::boxed::Box;
 use core::array;
+use core::pin::Pin;
 
 use embassy_futures::join::{join_array, join4};
 use embassy_futures::select::{Either, select};
@@ -14,7 +16,7 @@ use crate::link::{LINKS, Line, Way};
 use crate::owner::{Hex, Owner};
 use crate::settings::Settings;
 use crate::shared::Shared;
-use crate::{Board, Panel, front, link};
+use crate::{Board, Buffers, Panel, front, link};
 
 /// Runs the application for ever; returns only if the device can't start.
 pub async fn run<F: NorFlash, R: Random, P: Panel>(
@@ -29,17 +31,46 @@ pub async fn run<F: NorFlash, R: Random, P: Panel>(
         presses,
         buffers,
     } = board;
-    let ways = array::from_fn::<_, LINKS, _>(|index| Way::of(index, &settings));
-    let owner = Owner::start(flash, random, &settings)?;
-    log::info!("identity {}", Hex(&owner.device.identity()));
+    let shared = start(flash, random, &settings)?;
+    let links = links(&shared, stack, buffers, &settings);
+    drop(settings);
+    join4(
+        address(stack),
+        join_array(links),
+        timeouts(&shared),
+        front::run(&shared, presses, panel),
+    )
+    .await;
+    Ok(())
+}
 
-    let shared = Shared::new(owner);
-    let mut lines = ways.into_iter().zip(buffers).zip(&shared.links);
-    let links = array::from_fn::<_, LINKS, _>(|_| {
+// What follows builds large things, once. They lie on the heap, and are built outside of `run`, so that
+// `run` needs little of the stack: it is at the bottom of whatever happens later.
+
+#[inline(never)]
+fn start<F: NorFlash, R: Random>(
+    flash: F,
+    random: R,
+    settings: &Settings,
+) -> Result<Box<Shared<F, R>>, StartError<F::Error>> {
+    let owner = Owner::start(flash, random, settings)?;
+    log::info!("identity {}", Hex(&owner.device.identity()));
+    Ok(Box::new(Shared::new(owner)))
+}
+
+#[inline(never)]
+fn links<'a, F: NorFlash, R: Random>(
+    shared: &'a Shared<F, R>,
+    stack: Stack<'static>,
+    buffers: &'a mut [Buffers; LINKS],
+    settings: &Settings,
+) -> [Pin<Box<impl Future<Output = ()> + use<'a, F, R>>>; LINKS] {
+    let mut lines = buffers.iter_mut().zip(&shared.links);
+    array::from_fn(|index| {
+        let way = Way::of(index, settings);
         let line = lines.next();
-        let shared = &shared;
-        async move {
-            if let Some(((Some(way), buffers), changed)) = line {
+        Box::pin(async move {
+            if let (Some(way), Some((buffers, changed))) = (way, line) {
                 let line = Line {
                     stack,
                     buffers,
@@ -47,17 +78,8 @@ pub async fn run<F: NorFlash, R: Random, P: Panel>(
                 };
                 link::keep(shared, line, way).await;
             }
-        }
-    });
-    let links = join_array(links);
-    join4(
-        address(stack),
-        links,
-        timeouts(&shared),
-        front::run(&shared, presses, panel),
-    )
-    .await;
-    Ok(())
+        })
+    })
 }
 
 /// Logs under which address the board can be reached, whenever it changes.
