@@ -15,10 +15,12 @@
 
 mod acts;
 mod args;
+pub mod board;
 mod books;
 mod channel;
 mod connect;
 pub mod counterpart;
+pub mod device_pays;
 pub mod dispute;
 pub mod happy;
 mod identity;
