@@ -21,7 +21,9 @@
 //! - [`Store::write`] returns `Ok` when the record is durable. After a power cut each key has its newest
 //!   durable contents, or those that were being written. Once these were shown, they stay.
 //! - A word in which the power failed may read differently each time. Only one thing is asked of it: that
-//!   it stays blank (all ones) or stays not blank, whichever it was first found.
+//!   it stays blank (all ones) or stays not blank, whichever it was first found. The driver must give some
+//!   bits for it: where the hardware reports such a word as an error, it is the driver that has to pass
+//!   over that.
 //! - No word is programmed twice between two erasures, which flashes with error correction ask for.
 //! - Damage is told from a power cut, because of what is torn only the end can be: see `store/record.rs`.
 //!   Neither a value that was not written is shown for it, nor an older one: that would make a device sign

@@ -27,6 +27,7 @@ impl<F: NorFlash> Store<F> {
     }
 
     fn begin_page(&mut self, change: Option<Change<'_>>) -> Result<(), StoreError<F::Error>> {
+        // No flash endures so many erasures.
         let sequence = self.sequence.checked_add(1).ok_or(StoreError::Failed)?;
         let shape = self.region.shape;
         let index = shape.index(sequence);

@@ -57,9 +57,18 @@ impl<F: NorFlash> Store<F> {
             }
             return Ok(store);
         }
-        for index in (0..pages).rev() {
+        match region.is_unborn() {
+            Ok(true) => return Self::begin(region),
+            Ok(false) | Err(StoreError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        for index in 1..pages {
             region.erase(index)?;
         }
+        // Page 0 may look blank when the power fails in its erasure, and must not be taken for new then.
+        let page = region.page(1);
+        region.program(page, BIRTH_MARK)?;
+        region.erase(0)?;
         Self::begin(region)
     }
 

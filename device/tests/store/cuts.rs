@@ -122,15 +122,52 @@ fn any_cut_while_a_store_is_formatted() {
     }
 }
 
+/// Formatting after a power cut, and the power fails again.
+#[test]
+fn any_cut_and_another_while_the_store_is_formatted() {
+    let changes = history(14, 20, 6);
+    let steps = live(&mut flash::<1, 4, 256>(2, Tear::Clean, 0), 2, &changes, &[]);
+    for tear in TEARS {
+        for first in 0..steps {
+            for second in 0.. {
+                let mut flash: Nor<1, 4, 256> = flash(2, tear, first);
+                flash.power(Some(first));
+                if let Ok(mut store) = Store::open(&mut flash, range::<256>(2)) {
+                    let _ = changes.iter().try_for_each(|(key, new)| match new {
+                        Some(contents) => store.write(*key, contents),
+                        None => store.remove(*key),
+                    });
+                }
+                flash.power(Some(second));
+                let is_cut = Store::format(&mut flash, range::<256>(2)).is_err();
+                flash.power(None);
+                match Store::open(&mut flash, range::<256>(2)) {
+                    Ok(mut store) => assert!(is_cut || shown(&mut store).is_empty()),
+                    // The first page was not there yet, so everything was erased to begin again.
+                    Err(error) => assert!(is_cut && error == StoreError::Foreign, "{error}"),
+                }
+                if !is_cut {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// A flash that held something else opens when it was formatted to the end, and can be formatted again
 /// if it was not.
 #[test]
 fn any_cut_while_something_else_is_formatted() {
-    for tear in TEARS {
+    // Everywhere, or only where an erasure comes first.
+    for (tear, end) in TEARS
+        .into_iter()
+        .flat_map(|tear| [(tear, 2048), (tear, 768)])
+    {
         for cut in 0.. {
             let mut flash: Nor<1, 4, 512> = flash(3, tear, cut);
             flash.fill(|at| match at {
-                512..2048 => at as u8,
+                512..2048 if at < end => at as u8,
+                512..2048 => 0xff,
                 _ => 0x5a,
             });
             let opened = Store::open(&mut flash, range::<512>(3));
