@@ -69,8 +69,15 @@ pub enum CommandError {
     },
     /// The deadlines have passed, contradict each other, or are too far away.
     Deadlines,
-    /// There is no room in the flash for another channel, or it has failed.
-    Store,
+    /// The flash has no room for another channel. Pages of 8 KiB hold two channels of one asset.
+    NoRoom {
+        /// Bytes that the channel needs.
+        needed: usize,
+        /// Bytes that are left.
+        free: usize,
+    },
+    /// The flash has failed. Nothing is signed any more before the next start.
+    StoreFailed,
 }
 
 impl CommandError {
@@ -129,7 +136,11 @@ impl fmt::Display for CommandError {
                 f,
                 "the deadlines have passed, contradict each other, or are too far away"
             ),
-            Self::Store => write!(f, "the flash is full, or has failed"),
+            Self::NoRoom { needed, free } => write!(
+                f,
+                "the flash has {free} bytes left, another channel takes {needed}"
+            ),
+            Self::StoreFailed => write!(f, "the flash has failed; start again"),
         }
     }
 }

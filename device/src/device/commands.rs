@@ -22,7 +22,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         payment: &Payment,
         approval: Approval,
     ) -> Result<u64, CommandError> {
-        let now = self.chain_time().ok_or(CommandError::TimeUnknown)?;
+        let now = self.time_for_command()?;
         let Payment { asset, amount, .. } = *payment;
         let driver = self.driver(channel).ok_or(CommandError::UnknownChannel)?;
         let peer = driver.peer;
@@ -45,6 +45,20 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         }
         self.settle();
         paid.map_err(CommandError::Pay)
+    }
+
+    /// A device whose flash has failed takes no commands.
+    pub(super) fn check_alive(&self) -> Result<(), CommandError> {
+        match self.has_failed {
+            true => Err(CommandError::StoreFailed),
+            false => Ok(()),
+        }
+    }
+
+    /// The time, which what moves money needs.
+    pub(super) fn time_for_command(&mut self) -> Result<Timestamp, CommandError> {
+        self.check_alive()?;
+        self.chain_time().ok_or(CommandError::TimeUnknown)
     }
 
     /// What was given away of an asset in the present period. What was refused counts, too: the peer
@@ -85,6 +99,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         memo: &str,
         expires_at: Timestamp,
     ) -> Result<RequestId, CommandError> {
+        self.check_alive()?;
         let id = self.requests_so_far;
         let driver = self.driver(channel).ok_or(CommandError::UnknownChannel)?;
         let requested = driver.machine.request(PaymentRequest {
@@ -111,6 +126,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         request: RequestId,
         text: &str,
     ) -> Result<(), CommandError> {
+        self.check_alive()?;
         let driver = self.driver(channel).ok_or(CommandError::UnknownChannel)?;
         let reason = Reason::new(RejectCode::Declined, text);
         driver.machine.reject_request(request, reason);
@@ -124,7 +140,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     /// # Errors
     /// [`CommandError`]; nothing has changed then.
     pub fn close(&mut self, channel: &ChannelId) -> Result<(), CommandError> {
-        let now = self.chain_time().ok_or(CommandError::TimeUnknown)?;
+        let now = self.time_for_command()?;
         let by = now.saturating_add_nanos(self.settings.times.close_within_ns);
         let driver = self.driver(channel).ok_or(CommandError::UnknownChannel)?;
         let closed = driver.machine.close(now, by);
@@ -138,6 +154,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     /// # Errors
     /// [`CommandError`]; nothing has changed then.
     pub fn force_close(&mut self, channel: &ChannelId) -> Result<(), CommandError> {
+        self.check_alive()?;
         let now = self.now();
         let driver = self.driver(channel).ok_or(CommandError::UnknownChannel)?;
         let forced = driver.machine.force_close(now);

@@ -84,7 +84,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         terms: ChannelTerms,
         approval: Approval,
     ) -> Result<ProposalId, CommandError> {
-        let now = self.chain_time().ok_or(CommandError::TimeUnknown)?;
+        let now = self.time_for_command()?;
         let limit = MAX_PROPOSALS;
         if self.outgoing.len() >= limit {
             return Err(CommandError::Full { limit });
@@ -197,9 +197,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             let text = "too many proposals wait for an answer";
             return Err(Reason::new(RejectCode::Busy, text));
         }
-        let Some(now) = self.chain_time() else {
-            return Err(refused(&CommandError::TimeUnknown));
-        };
+        let now = self.time_for_command().map_err(|error| refused(&error))?;
         // Nobody is asked about what can be no channel.
         let ours = Participant::Secp256k1(self.identity());
         let checked = self.check(&proposal, &acceptance(id, ours, [0; 32]), now);
@@ -246,7 +244,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         let place = self.incoming.iter().position(|incoming| incoming.id == *id);
         let place = place.ok_or(CommandError::UnknownProposal)?;
         let Incoming { peer, proposal, .. } = self.incoming.swap_remove(place);
-        let now = self.chain_time().ok_or(CommandError::TimeUnknown)?;
+        let now = self.time_for_command()?;
         self.settings
             .policy
             .check_terms(&peer, &proposal.terms, Proposal::ACCEPTOR, approval)?;
@@ -430,20 +428,19 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         peer: &PublicKey,
         proposal: ProposalId,
     ) -> Result<(), CommandError> {
-        if self.has_failed {
-            return Err(CommandError::Store);
-        }
+        self.check_alive()?;
         let record = StoredOpening::encode(setup, peer, proposal);
         let batch = self.settings.capacity.batch;
         let longest = longest_state(setup.params.assets().len(), batch);
         let needed = self.store.footprint(record.len()) + self.store.footprint(longest);
-        if self.store.free() < needed {
-            return Err(CommandError::Store);
+        let free = self.store.free();
+        if free < needed {
+            return Err(CommandError::NoRoom { needed, free });
         }
         let written = self.store.write(records::opening(slot), &record);
         written.map_err(|_| {
             self.fail();
-            CommandError::Store
+            CommandError::StoreFailed
         })
     }
 
@@ -483,9 +480,10 @@ fn malformed() -> CommandError {
 
 fn code_of(error: &CommandError) -> RejectCode {
     match error {
-        CommandError::Full { .. } | CommandError::TimeUnknown | CommandError::Store => {
-            RejectCode::Busy
-        }
+        CommandError::Full { .. }
+        | CommandError::TimeUnknown
+        | CommandError::NoRoom { .. }
+        | CommandError::StoreFailed => RejectCode::Busy,
         CommandError::Policy(_) => RejectCode::Declined,
         CommandError::Deadlines => RejectCode::TimedOut,
         _ => RejectCode::BadTerms,

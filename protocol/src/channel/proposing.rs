@@ -166,8 +166,11 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
 
     /// Tells what became of our payments under way: settled, or refused for a reason.
     pub(super) fn settle_payments(&mut self, refused: Option<&Reason>) {
-        self.resend_at = None;
-        self.unanswered_since = None;
+        // A sync that was not answered is still waited for.
+        if !matches!(self.link, Link::Syncing { .. }) {
+            self.resend_at = None;
+            self.unanswered_since = None;
+        }
         self.has_complained = false;
         let Some((from, through)) = self.queue.resolve() else {
             return;

@@ -1,0 +1,8 @@
+//! Tells the linker where its scripts lie.
+
+fn main() {
+    let folder = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
+    println!("cargo:rustc-link-search={folder}");
+    println!("cargo:rerun-if-changed=memory.x");
+    println!("cargo:rerun-if-changed=device.x");
+}
