@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perun_protocol::remote::{Fund, Funded, RemoteCode, RemoteMessage};
-use perun_protocol::view::Status;
-use perun_protocol::{PublicKey, Version};
+use perun_protocol::view::{Status, View};
+use perun_protocol::{PublicKey, Timestamp, Version};
 use tokio::time::sleep;
 
 use super::loans::{Loan, Stage};
@@ -40,6 +40,7 @@ impl Shared {
             fund_by: request.fund_by,
             stage: Stage::Paying,
             is_touched: false,
+            looked_at: Timestamp::default(),
         };
         if loan.shares().next().is_none() {
             self.tell_funded(peer, place);
@@ -59,14 +60,23 @@ impl Shared {
         if self.now() >= loan.fund_by {
             return Err((RemoteCode::TooLate, ""));
         }
-        // What failed keeps its place, and its amounts are the same: they follow from the channel
-        // and from version 0, of which there is only one that the device has signed.
-        if loans.remove(place).is_none() && !loans.has_room(peer, &loan, &self.config.limits) {
+        // What failed is durable and checked, and some of it may be paid: it keeps its place.
+        let failed = loans.remove(place);
+        let is_new = failed.is_none();
+        if is_new && !loans.has_room(peer, &loan, &self.config.limits) {
             return Err((RemoteCode::LimitReached, ""));
         }
+        let loan = failed.map_or(loan, |failed| Loan {
+            stage: Stage::Paying,
+            ..failed
+        });
         loans.insert(loan.clone());
         drop(loans);
-        self.spawn(Arc::clone(self).lend(loan));
+        let service = Arc::clone(self);
+        match is_new {
+            true => self.spawn(service.lend(loan)),
+            false => self.spawn(service.pay(loan)),
+        }
         Ok(())
     }
 
@@ -164,19 +174,19 @@ impl Shared {
             loan.is_touched = false;
             loan.clone()
         };
-        let is_over = self.is_over(&loan).await;
+        let seen = self.look_at(&loan).await;
         let mut loans = lock(&self.loans);
         let Some(now) = loans.of_mut(place) else {
             return;
         };
-        match is_over {
+        match seen.map(|view| (is_over(&loan, &view), view.at)) {
             // It may have been asked for again meanwhile.
-            Ok(true) if now.stage == loan.stage => {
+            Ok((true, _)) if now.stage == loan.stage => {
                 loans.remove(place);
                 self.records.delete(place.name(Place::LOAN));
                 tracing::info!("channel {:.8}: the loan is over", place.channel);
             }
-            Ok(_) => {}
+            Ok((_, at)) => now.looked_at = at,
             Err(reason) => {
                 tracing::debug!("channel {:.8} is not seen: {reason}", place.channel);
                 now.is_touched = true;
@@ -184,21 +194,12 @@ impl Shared {
         }
     }
 
-    async fn is_over(&self, loan: &Loan) -> Result<bool, String> {
+    async fn look_at(&self, loan: &Loan) -> Result<View, String> {
         if loan.stage == Stage::Failed && self.config.door == Door::DepositAccount {
             self.sweep(loan).await?;
         }
         let view = self.chain.look(&loan.params).await;
-        let view = view.map_err(|error| error.to_string())?;
-        Ok(match view.status {
-            Status::Concluded { .. } => true,
-            Status::Open { holdings } => {
-                let ours = holdings.rows().map(|row| row[loan.part.index()]);
-                let is_nothing = ours.into_iter().all(|held| held.is_zero());
-                is_nothing && loan.stage == Stage::Failed && view.at >= loan.grace_over()
-            }
-            Status::Registered { .. } => false,
-        })
+        view.map_err(|error| error.to_string())
     }
 
     /// What got as far as the deposit account and no further goes into the channel, where it is paid
@@ -219,5 +220,19 @@ impl Shared {
         let (channel, part) = (place.channel, place.part);
         let funded = RemoteMessage::Funded(Funded { channel, part });
         self.send(device, &funded);
+    }
+}
+
+/// Whether nothing is outstanding: the channel is concluded, or nothing of a deposit that failed can
+/// have arrived.
+fn is_over(loan: &Loan, view: &View) -> bool {
+    match &view.status {
+        Status::Concluded { .. } => true,
+        Status::Open { holdings } => {
+            let mut ours = holdings.rows().map(|row| row[loan.part.index()]);
+            let is_late = view.at >= loan.grace_over();
+            loan.stage == Stage::Failed && is_late && ours.all(|held| held.is_zero())
+        }
+        Status::Registered { .. } => false,
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Loan {
     pub(super) stage: Stage,
     /// Something may have happened that decides whether it is over.
     pub(super) is_touched: bool,
+    /// As of when the channel was looked at last.
+    pub(super) looked_at: Timestamp,
 }
 
 /// How far a loan is.
@@ -103,7 +105,10 @@ impl Loan {
         match self.stage {
             Stage::Paying => false,
             Stage::Paid => self.is_touched,
-            Stage::Failed => self.is_touched || as_of >= self.grace_over(),
+            Stage::Failed => {
+                let grace_over = self.grace_over();
+                self.is_touched || (as_of >= grace_over && self.looked_at < grace_over)
+            }
         }
     }
 
@@ -141,6 +146,7 @@ impl Loan {
             },
             params,
             is_touched: true,
+            looked_at: Timestamp::default(),
         })
     }
 }

@@ -134,6 +134,7 @@ fn a_watcher_cannot_invent_what_it_saw_without_a_signature() {
             now,
             view: view.map(|status| UnverifiedView { at: now, status }),
             newer: Some(forged.clone()),
+            kept: vec![],
         };
         world.watchers[0].send(&RemoteMessage::WatchAck(Box::new(ack)));
         world.run(2);

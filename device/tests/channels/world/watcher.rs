@@ -160,6 +160,7 @@ impl Watcher {
             now,
             view: Some(UnverifiedView::of(&view, knows)),
             newer,
+            kept: vec![],
         };
         self.send(&RemoteMessage::WatchAck(Box::new(ack)));
     }
