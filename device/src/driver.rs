@@ -47,6 +47,8 @@ pub(crate) struct Driver {
     /// Whether a watcher has said how far this channel is: before that, a restored copy may be an
     /// old one, and does not talk to the peer.
     pub(crate) is_checked: bool,
+    /// The peer's sync that came before that.
+    pub(crate) early: Option<Message>,
     outbox: VecDeque<Output>,
     /// The newest snapshot, if it is not stored yet.
     later: Option<Vec<u8>>,
@@ -74,6 +76,7 @@ impl Driver {
             fund_asked_ns: None,
             watches: (0..watchers).map(|_| Watching::of_new_channel()).collect(),
             is_checked: true,
+            early: None,
             outbox: VecDeque::new(),
             later: None,
             later_due_ns: 0,

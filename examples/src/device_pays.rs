@@ -65,7 +65,8 @@ impl World {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let transport = TcpTransport::bind(key.clone(), loopback, limits).await?;
         let service_address = transport.local_address();
-        let store = FileStore::open(&folder.path().join("service"), &key.public_key())?;
+        let service_folder = folder.path().join("service");
+        let store = FileStore::open(&service_folder, &key.public_key())?;
         let service_key = key.public_key();
         let funder = Funder::new(Adjudicator::new(agent, place.adjudicator));
         let service = RemoteService::start(Parts {
@@ -112,8 +113,8 @@ impl World {
 
     async fn counterpart(&self) -> Result<Counterpart, Failure> {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let folder = self.file("counterpart");
-        let person = Person::start(COUNTERPART, &self.place, &folder, loopback).await?;
+        let folder = self.folder.path();
+        let person = Person::start(COUNTERPART, &self.place, folder, loopback).await?;
         let quick = perun_client::client::Config::quick(person.account);
         let challenge = shortest_challenge(&person, &quick).await?;
         Counterpart::start(
@@ -302,7 +303,7 @@ pub async fn two_boards() -> Result<(), Failure> {
     };
     let mut identities = Vec::new();
     for name in ["alice", "bob"] {
-        let settings = world.write_settings(name, &world.settings(&nobody, None)?)?;
+        let settings = world.write_settings(name, &world.settings(&nobody, Some(1234))?)?;
         let flash = world.file(&format!("{name}.bin"));
         let mut board = Board::start("board", &world.firmware, &settings, &flash, None)?;
         identities.push(board.identity().await?);

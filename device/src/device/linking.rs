@@ -192,6 +192,10 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             let assets = driver.machine.params().assets().len();
             let max_batch = max_batch(link.max_message, assets).min(limit);
             driver.machine.handle_connected(now, max_batch);
+            if let Some(early) = driver.early.take() {
+                // One that no honest peer sends has changed nothing.
+                let _ = driver.machine.handle_message(now, early);
+            }
         }
     }
 
@@ -211,6 +215,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             self.watcher_disconnected(&peer);
         }
         for driver in self.drivers.iter_mut().filter(|driver| driver.peer == peer) {
+            driver.early = None;
             driver.machine.handle_disconnected();
         }
     }
@@ -259,7 +264,14 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         // While the last update waits for a watcher, a further one is as good as lost: the peer
         // sends it again.
         let is_too_early = driver.is_waiting() && matches!(message, Message::Update(_));
-        if is_too_early || !driver.is_checked {
+        if is_too_early {
+            return Ok(());
+        }
+        if !driver.is_checked {
+            // How far the peer is can be told later; anything else is said again.
+            if let Message::Sync(_) = message {
+                driver.early = Some(message);
+            }
             return Ok(());
         }
         let handled = driver.machine.handle_message(now, message);

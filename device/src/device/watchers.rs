@@ -180,6 +180,9 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
                 // Nobody has seen the future.
                 view.at = view.at.min(now);
                 driver.wanted = None;
+                for asset in ack.kept {
+                    driver.machine.handle_kept(asset);
+                }
                 driver.machine.handle_view(now, view);
             }
         }
