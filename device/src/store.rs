@@ -4,26 +4,24 @@
 //!            page 1              page 2              page 3
 //!        ┌────────────┐      ┌────────────┐      ┌────────────┐
 //!        │ header × 2 │      │ header × 2 │      │            │
-//!        │ settled    │      │ settled    │      │            │
+//!        │ counts     │      │ counts     │      │            │
 //!        │ retired    │      │            │      │            │
-//!        │ seal       │ live │ seal       │      │   (next)   │
-//!        │ A  B  C    │ ───> │ B  A       │      │            │
-//!        │ A  A  B  A │      │ A ← write  │      │            │
+//!        │ A  B  A  A │ live │ B  A       │      │   (next)   │
+//!        │ C  A  -C B │ ───> │ A ← write  │      │            │
 //!        └────────────┘      └────────────┘      └────────────┘
 //! ```
 //!
 //! A record of a key replaces the one before. Records are appended to the newest page. When it is full,
-//! the next one is erased, what is live is copied to it, and its header is written last: so a page counts
-//! only if everything is in it. Then the old one is marked as retired. Pages take turns, so all wear
-//! alike.
+//! the next one is erased, what is live is copied to it, and last it is marked as the one that counts: so
+//! a page counts only if everything is in it. Then the old one is marked as retired. Pages take turns, so
+//! all wear alike.
 //!
 //! # What holds
 //!
 //! - [`Store::write`] returns `Ok` when the record is durable. After a power cut each key has its newest
 //!   durable contents, or those that were being written. Once these were shown, they stay.
-//! - This rests on no word in which the power failed: it may read differently each time, as long as it
-//!   does not turn from all ones. What such a word might decide is written once more when the store is
-//!   opened, before anything is shown.
+//! - A word in which the power failed may read differently each time. Only one thing is asked of it: that
+//!   it stays blank (all ones) or stays not blank, whichever it was first found.
 //! - No word is programmed twice between two erasures, which flashes with error correction ask for.
 //! - Damage is told from a power cut, because of what is torn only the end can be: see `store/record.rs`.
 //!   Neither a value that was not written is shown for it, nor an older one: that would make a device sign
@@ -34,10 +32,10 @@
 //!
 //! # Wear
 //!
-//! A page of *P* bytes holds 80 bytes of its own and a seal; a record with contents of *n* bytes takes
+//! A page of *P* bytes holds 80 bytes of its own; a record with contents of *n* bytes takes
 //! [`footprint`]`(n) = ⌈12 + n⌉ + word` bytes, where the word is what the flash reads and writes at once and
 //! `⌈ ⌉` rounds up to it. With *L* bytes live, one erasure of one page is good for
-//! [`writes_per_erase`]` = 1 + ⌊(P − 80 − footprint(0) − L) / footprint(n)⌋` records, and *N* pages which
+//! [`writes_per_erase`]` = 1 + ⌊(P − 80 − L) / footprint(n)⌋` records, and *N* pages which
 //! endure *c* erasures each for `N · c` times as many.
 //!
 //! Four pages of 16 KiB, words of 4 bytes, records of 700 bytes, two of which are live:
@@ -50,8 +48,8 @@
 //! assert_eq!(states, 840_000);
 //! ```
 //!
-//! Each opening takes a seal of `footprint(0)` bytes, too. At most half of a page is ever live
-//! ([`StoreError::Full`]), so an erasure is good for more than half a page of records.
+//! Opening writes nothing, unless a power cut has left something to be finished. At most half of a page is
+//! ever live ([`StoreError::Full`]), so an erasure is good for more than half a page of records.
 //!
 //! # Memory
 //!

@@ -18,6 +18,7 @@ mod args;
 mod books;
 mod channel;
 mod connect;
+pub mod counterpart;
 pub mod dispute;
 pub mod happy;
 mod identity;
@@ -38,7 +39,7 @@ pub use identity::{IdentityError, SharedIdentity, generate, load, load_or_create
 pub use local::{Endowment, LocalNetwork};
 pub use log::show_log;
 pub use meeting::{Meeting, Scratch};
-pub use person::{Person, Place};
+pub use person::{Papers, Person, Place};
 pub use setup_error::SetupError;
 pub use stage::{Party, Stage};
 

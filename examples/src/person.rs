@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use candid::Principal;
 use ic_agent::identity::BasicIdentity;
@@ -48,6 +47,43 @@ pub struct Person {
     pub ledger: Ledger,
     /// How the ledger's amounts are written.
     pub token: Token,
+}
+
+/// Who somebody is.
+pub struct Papers {
+    /// What he is called.
+    pub name: &'static str,
+    /// Whose calls the Internet Computer believes his to be.
+    pub identity: SharedIdentity,
+    /// His off-chain key.
+    pub key: Arc<Libsecp256k1Key>,
+    /// As [`connect`] takes it.
+    pub fetch_root_key: bool,
+}
+
+impl Papers {
+    /// Those of somebody on this machine's network: everybody can compute them.
+    ///
+    /// # Errors
+    /// If the name makes no key.
+    pub fn demo(name: &'static str) -> Result<Self, Failure> {
+        Ok(Self {
+            name,
+            identity: identity(name),
+            key: off_chain_key(name)?,
+            fetch_root_key: true,
+        })
+    }
+
+    /// His account.
+    ///
+    /// # Errors
+    /// If the identity has none.
+    pub fn account(&self) -> Result<Account, Failure> {
+        let owner = self.identity.sender()?;
+        let owner = convert::principal(owner).ok_or("the identity has no account")?;
+        Ok(Account::of(owner))
+    }
 }
 
 /// Keys that everybody can compute, since they are for an Internet Computer on this machine only.
@@ -95,8 +131,8 @@ impl Place {
 }
 
 impl Person {
-    /// Starts somebody's client, which keeps its store under `folder` and goes on with what is
-    /// stored there.
+    /// Starts the client of somebody on this machine's network, which keeps its store under `folder`
+    /// and goes on with what is stored there.
     ///
     /// # Errors
     /// Whatever keeps it from starting, in words.
@@ -106,21 +142,39 @@ impl Person {
         folder: &Path,
         address: SocketAddr,
     ) -> Result<Self, Failure> {
-        let identity = identity(name);
-        let owner = identity.sender()?;
-        let owner = convert::principal(owner).ok_or("the identity has no account")?;
-        let account = Account::of(owner);
-        let agent = connect(&place.url, identity, true).await?;
+        let papers = Papers::demo(name)?;
+        Self::start_with(papers, place, &folder.join(name), address, Config::quick).await
+    }
+
+    /// Starts the client of somebody with these papers, which keeps its store in `folder`.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting, in words.
+    pub async fn start_with(
+        papers: Papers,
+        place: &Place,
+        folder: &Path,
+        address: SocketAddr,
+        config: impl FnOnce(Account) -> Config,
+    ) -> Result<Self, Failure> {
+        let account = papers.account()?;
+        let Papers {
+            name,
+            identity,
+            key,
+            fetch_root_key,
+        } = papers;
+        let config = config(account);
+        let agent = connect(&place.url, identity, fetch_root_key).await?;
         let ledger = Ledger::new(agent.clone(), place.ledger);
         let token = ledger.token().await?;
-        let key = off_chain_key(name)?;
         let funder = Funder::new(Adjudicator::new(agent, place.adjudicator));
-        let funder = funder.with_poll_interval(Duration::from_millis(200));
-        let store = FileStore::open(&folder.join(name), &key.public_key())?;
+        let funder = funder.with_poll_interval(config.poll_interval / 2);
+        let store = FileStore::open(folder, &key.public_key())?;
         let transport = TcpTransport::bind(key.clone(), address, TcpConfig::default()).await?;
         let address = transport.local_address();
         let client = Client::start(Parts {
-            config: Config::quick(account),
+            config,
             key,
             chain: Chain::new(funder),
             store: Arc::new(store),

@@ -149,7 +149,7 @@ impl Watch {
         };
         if let Performed::Kept(kept) = performed {
             let assets = kept.iter().map(|kept| self.params.asset_idx(&kept.asset));
-            self.handle_kept(assets.flatten().map(|asset| asset.index()));
+            self.handle_kept(assets.flatten());
         }
         Ok(())
     }

@@ -15,8 +15,6 @@ use super::{Shared, lock};
 use crate::chain::{Performed, Retry};
 use crate::{CallError, CheckError, Door};
 
-/// The type number of the request that all answers here are about.
-const ABOUT: u16 = 64;
 /// The pause after the first attempt that failed; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// No pause is longer.
@@ -27,10 +25,8 @@ impl Shared {
         self: &Arc<Self>,
         peer: &PublicKey,
         place: Place,
-        about: u16,
         request: Fund,
     ) -> Result<(), Refused> {
-        debug_assert_eq!(about, ABOUT);
         self.admit(peer)?;
         check_place(peer, place, &request.params)?;
         let initial = verify_state(request.initial, &request.params)?;
@@ -132,7 +128,7 @@ impl Shared {
         lock(&self.loans).remove(place);
         self.records.delete(place.name(Place::LOAN));
         if let Some(device) = loan.device() {
-            self.reject(&device, place, ABOUT, code, text);
+            self.reject(&device, place, Fund::KIND, code, text);
         }
     }
 
@@ -141,7 +137,7 @@ impl Shared {
         let place = loan.place();
         self.set_stage(place, Stage::Failed);
         if let Some(device) = loan.device() {
-            self.reject(&device, place, ABOUT, code, text);
+            self.reject(&device, place, Fund::KIND, code, text);
         }
         let service = Arc::clone(self);
         self.spawn(async move { service.review(place).await });

@@ -5,8 +5,8 @@ use perun_protocol::remote::{SignedReceiver, UnverifiedView};
 use perun_protocol::signature::Libsecp256k1;
 use perun_protocol::view::View;
 use perun_protocol::{
-    ChannelId, Params, PartIdx, Participant, PublicKey, SignedState, SignedWithdrawalAuth,
-    Timestamp, UnverifiedSignedState,
+    AssetIdx, ChannelId, Params, PartIdx, Participant, PublicKey, SignedState,
+    SignedWithdrawalAuth, Timestamp, UnverifiedSignedState,
 };
 
 /// The channel and the participant for whom something is done: what names a watch and a loan.
@@ -30,6 +30,15 @@ pub(super) struct Order {
     pub(super) given_at: Timestamp,
 }
 
+/// How a watch ended: nothing is left to be done, ever.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct End {
+    /// What was seen last.
+    pub(super) view: View,
+    /// The assets of which our remainder is too small to be paid out.
+    pub(super) kept: Vec<AssetIdx>,
+}
+
 /// What is stored of an order.
 #[derive(Decode, Encode)]
 #[cbor(map)]
@@ -49,6 +58,8 @@ struct StoredOrder {
     /// What was seen last, once nothing is left to be done.
     #[n(6)]
     over: Option<UnverifiedView>,
+    #[n(7)]
+    kept: Vec<AssetIdx>,
 }
 
 impl Place {
@@ -76,8 +87,8 @@ impl Order {
         identity(&self.params, self.part).expect("the authorisations were verified by its key")
     }
 
-    /// The bytes to be stored. `over` is what was seen last, once nothing is left to be done.
-    pub(super) fn encode(&self, over: Option<&View>) -> Vec<u8> {
+    /// The bytes to be stored.
+    pub(super) fn encode(&self, over: Option<&End>) -> Vec<u8> {
         let stored = StoredOrder {
             params: self.params.clone(),
             part: self.part,
@@ -85,13 +96,14 @@ impl Order {
             newest: self.newest.clone().into(),
             is_forced: self.is_forced,
             given_at: self.given_at,
-            over: over.map(|view| UnverifiedView::of(view, None)),
+            over: over.map(|end| UnverifiedView::of(&end.view, None)),
+            kept: over.map(|end| end.kept.clone()).unwrap_or_default(),
         };
         minicbor::to_vec(stored).expect("a vector takes every byte")
     }
 
     /// What [`Order::encode`] has written, verified again; `None` if it is not that.
-    pub(super) fn decode(bytes: &[u8]) -> Option<(Self, Option<View>)> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<(Self, Option<End>)> {
         let stored: StoredOrder = minicbor::decode(bytes).ok()?;
         let (params, part) = (stored.params, stored.part);
         let id = params.id();
@@ -99,7 +111,10 @@ impl Order {
             SignedReceiver::verify_all::<Libsecp256k1>(&stored.receivers, id, &params, part)?;
         let newest = stored.newest.verify_for::<Libsecp256k1>(id, &params).ok()?;
         let over = match stored.over {
-            Some(view) => Some(view.verify_with::<Libsecp256k1>(&params, None).ok()?),
+            Some(view) => Some(End {
+                view: view.verify_with::<Libsecp256k1>(&params, None).ok()?,
+                kept: stored.kept,
+            }),
             None => None,
         };
         let order = Self {

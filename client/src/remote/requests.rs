@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use perun_protocol::remote::{
-    ForceClose, RemoteCode, RemoteMessage, SignedReceiver, Watch as WatchRequest,
+    ForceClose, RemoteCode, RemoteMessage, SignedReceiver, Time, Watch as WatchRequest,
 };
 use perun_protocol::signature::Libsecp256k1;
 use perun_protocol::{Params, PublicKey, SignedState, SignedWithdrawalAuth, UnverifiedSignedState};
@@ -54,13 +54,15 @@ impl Shared {
                     channel: request.channel,
                     part: request.part,
                 };
-                (place, self.handle_fund(peer, place, about, *request))
+                (place, self.handle_fund(peer, place, *request))
             }
+            RemoteMessage::TimeRequest => return self.tell_time(peer),
             // What only nodes say, and what only newer software knows.
             RemoteMessage::Funded(_)
             | RemoteMessage::WatchAck(_)
             | RemoteMessage::DisputeNotice(_)
             | RemoteMessage::RemoteRejection(_)
+            | RemoteMessage::Time(_)
             | RemoteMessage::Unknown { .. } => return,
         };
         if let Err((code, text)) = handled {
@@ -80,6 +82,14 @@ impl Shared {
             return Err((RemoteCode::Busy, ""));
         }
         Ok(())
+    }
+
+    /// The time is about no channel, so there is no refusing it: whoever is not served gets none.
+    fn tell_time(&self, peer: &PublicKey) {
+        if self.config.serves(peer) {
+            let now = self.now();
+            self.send(peer, &RemoteMessage::Time(Time { now }));
+        }
     }
 
     fn handle_watch(

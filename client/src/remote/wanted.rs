@@ -16,7 +16,7 @@
 use perun_protocol::channel::AdjudicatorCall;
 use perun_protocol::dispute::{Rank, outcome};
 use perun_protocol::view::{Status, View};
-use perun_protocol::{Balances, SignedState, Timestamp};
+use perun_protocol::{AssetIdx, Balances, SignedState, Timestamp};
 
 use super::order::Order;
 
@@ -36,9 +36,9 @@ pub(super) enum Wanted {
     Forget,
 }
 
-/// What is to be done for a channel that was seen like this. `kept` tells for each asset whether our
+/// What is to be done for a channel that was seen like this. `kept` are the assets of which our
 /// remainder is too small to be paid out. `now` may be late, never early.
-pub(super) fn wanted(order: &Order, kept: &[bool], view: &View, now: Timestamp) -> Wanted {
+pub(super) fn wanted(order: &Order, kept: &[AssetIdx], view: &View, now: Timestamp) -> Wanted {
     match &view.status {
         Status::Open { holdings } => wanted_while_open(order, holdings, view.at),
         Status::Registered {
@@ -97,9 +97,13 @@ fn claim(newest: &SignedState) -> AdjudicatorCall {
 }
 
 /// The call that pays what is ours in `payout`, if anything is.
-fn withdraw(order: &Order, kept: &[bool], payout: &Balances) -> Option<AdjudicatorCall> {
-    let assets = payout.rows().zip(kept).zip(&order.auths);
-    let due = assets.filter(|((row, kept), _)| !row[order.part.index()].is_zero() && !**kept);
+fn withdraw(order: &Order, kept: &[AssetIdx], payout: &Balances) -> Option<AdjudicatorCall> {
+    let rows = (0..)
+        .map(AssetIdx::new)
+        .zip(payout.rows())
+        .zip(&order.auths);
+    let due = rows
+        .filter(|((asset, row), _)| !row[order.part.index()].is_zero() && !kept.contains(asset));
     let auths: Vec<_> = due.map(|(_, auth)| *auth).collect();
     (!auths.is_empty()).then_some(AdjudicatorCall::Withdraw(auths))
 }

@@ -17,13 +17,14 @@ use perun_protocol::remote::{
 use perun_protocol::view::{Status, View};
 use perun_protocol::wire::Text;
 use perun_protocol::{
-    Params, PublicKey, SignedState, SignedWithdrawalAuth, Timestamp, UnverifiedSignedState, Version,
+    AssetIdx, Params, PublicKey, SignedState, SignedWithdrawalAuth, Timestamp,
+    UnverifiedSignedState, Version,
 };
 use tokio::sync::Notify;
 
 use super::Shared;
 use super::calls::Calls;
-use super::order::{Order, Place};
+use super::order::{End, Order, Place};
 use super::wanted::{Wanted, wanted};
 use crate::store::Ticket;
 
@@ -44,8 +45,8 @@ pub(super) struct Watch {
 pub(super) struct State {
     order: Order,
     view: Option<View>,
-    /// For each asset, whether our remainder is too small to be paid out.
-    kept: Vec<bool>,
+    /// The assets of which our remainder is too small to be paid out.
+    kept: Vec<AssetIdx>,
     /// Something may have happened that no look has seen yet, so that "nothing has happened" must
     /// not be said.
     pub(super) is_touched: bool,
@@ -83,22 +84,25 @@ pub(super) struct Asked {
 
 impl Watch {
     /// A watch that was ordered just now, or read from the records. In the latter case `over` is
-    /// what was seen last if nothing was left to be done, and `durable` the version that was read.
+    /// how it ended, if it has, and `durable` the version that was read.
     pub(super) fn new(
         service: Arc<Shared>,
         order: Order,
-        over: Option<View>,
+        over: Option<End>,
         durable: Option<Version>,
     ) -> Arc<Self> {
+        let is_over = over.is_some();
+        let end = over.map(|End { view, kept }| (Some(view), kept));
+        let (view, kept) = end.unwrap_or_default();
         Arc::new(Self {
             place: order.place(),
             device: order.device(),
             params: order.params.clone(),
             service,
             state: Mutex::new(State {
-                kept: vec![false; order.params.assets().len()],
-                is_over: over.is_some(),
-                view: over,
+                kept,
+                is_over,
+                view,
                 order,
                 is_touched: true,
                 is_looking: false,
@@ -221,11 +225,11 @@ impl Watch {
     }
 
     /// These remainders are too small to be paid out.
-    pub(super) fn handle_kept(&self, assets: impl Iterator<Item = usize>) {
+    pub(super) fn handle_kept(&self, assets: impl Iterator<Item = AssetIdx>) {
         let mut state = self.lock();
         for asset in assets {
-            if let Some(kept) = state.kept.get_mut(asset) {
-                *kept = true;
+            if !state.kept.contains(&asset) {
+                state.kept.push(asset);
             }
         }
     }
@@ -234,7 +238,11 @@ impl Watch {
     pub(super) fn finish(&self, state: &mut State) {
         tracing::info!("channel {:.8} is over", self.place.channel);
         state.is_over = true;
-        let record = state.order.encode(state.view.as_ref());
+        let end = state.view.clone().map(|view| End {
+            view,
+            kept: state.kept.clone(),
+        });
+        let record = state.order.encode(end.as_ref());
         let name = self.place.name(Place::WATCH);
         state.written = self.service.records.put_later(name, record);
         self.tell(&self.ack(state, state.known));
@@ -295,10 +303,11 @@ impl Watch {
         RemoteMessage::WatchAck(Box::new(WatchAck {
             channel: self.place.channel,
             part: self.place.part,
-            version: state.durable.filter(|_| !state.is_over),
+            version: state.durable,
             now: self.service.now(),
             view: view.map(|view| UnverifiedView::of(view, knows)),
             newer: newer.then(|| UnverifiedSignedState::from(newest.clone())),
+            kept: state.kept.clone(),
         }))
     }
 

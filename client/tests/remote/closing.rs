@@ -24,7 +24,7 @@ fn a_final_state_is_concluded_and_paid_to_the_receiver_of_the_authorisation() {
         let last = channel.last(5, [600, 900], STATE);
         device.say(&watch(next_watch(&channel, FIRST, Some(&last))));
         device.acked(5).await;
-        device.over(&channel).await;
+        device.over(&channel, FIRST).await;
         assert_eq!(world.balance(&account(177)).await, 600 - FEE);
     });
 }
@@ -46,7 +46,7 @@ fn a_close_by_force_registers_the_newest_state_and_pays_after_the_window() {
         let notice = device.notice().await;
         assert_eq!(notice.registered, Rank::State(Version::new(6)));
         world.advance(WINDOW);
-        device.over(&channel).await;
+        device.over(&channel, SECOND).await;
         assert_eq!(world.balance(&account(177)).await, 850 - FEE);
     });
 }
@@ -100,7 +100,7 @@ fn a_remainder_below_the_fee_ends_the_watch() {
         let last = channel.last(4, [1_500 - FEE, FEE], STATE);
         device.say(&watch(first_watch(&channel, SECOND, &last, account(177))));
         device.acked(4).await;
-        let view = device.over(&channel).await;
+        let view = device.over(&channel, SECOND).await;
         assert!(!is_over_without_remainders(&view), "it stays where it is");
         assert_eq!(world.balance(&account(177)).await, 0);
     });

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use perun_client::link::memory::Network;
 use perun_client::link::{Handler, Hello, Peers, Verdict};
 use perun_protocol::remote::{
-    DisputeNotice, ForceClose, Fund, RemoteCode, RemoteMessage, SignedReceiver, Watch, WatchAck,
+    DisputeNotice, ForceClose, Fund, RemoteCode, RemoteMessage, SignedReceiver, UnverifiedStatus,
+    UnverifiedView, Watch, WatchAck,
 };
 use perun_protocol::view::{Status, View};
 use perun_protocol::{
@@ -106,10 +107,11 @@ impl Device {
         }
     }
 
-    /// Waits until the channel is over at the service, and returns how it was seen last.
-    pub async fn over(&mut self, channel: &TestChannel) -> View {
-        let ack = self.ack(|ack| ack.version.is_none()).await;
-        verified(&ack, channel).expect("whoever says that it is over has seen it")
+    /// Waits until nothing is left to be paid to `part`, and returns how the channel was seen last.
+    pub async fn over(&mut self, channel: &TestChannel, part: PartIdx) -> View {
+        let ack = self.ack(|ack| is_over(ack, part)).await;
+        let view = ack.view.expect("whoever says that it is over has seen it");
+        view.verify(&channel.params, None).unwrap()
     }
 
     pub async fn goodbye(self) {
@@ -117,17 +119,29 @@ impl Device {
     }
 }
 
-/// The view of an ack.
-pub fn verified(ack: &WatchAck, channel: &TestChannel) -> Option<View> {
-    let view = ack.view.clone()?;
-    Some(view.verify(&channel.params, None).unwrap())
+/// Whether nothing is left to be paid to `part`, and nothing can come back.
+fn is_over(ack: &WatchAck, part: PartIdx) -> bool {
+    let Some(UnverifiedView {
+        status:
+            UnverifiedStatus::Concluded {
+                remainders,
+                in_flight,
+            },
+        ..
+    }) = &ack.view
+    else {
+        return false;
+    };
+    let is_kept = |asset: usize| ack.kept.iter().any(|kept| kept.index() == asset);
+    let mut rows = remainders.rows().enumerate();
+    let is_paid = rows.all(|(asset, row)| row[part.index()].is_zero() || is_kept(asset));
+    is_paid && in_flight.iter().all(|amount| amount.is_zero())
 }
 
 pub fn is_registered(ack: &WatchAck) -> bool {
-    use perun_protocol::remote::UnverifiedStatus::Registered;
     ack.view
         .as_ref()
-        .is_some_and(|view| matches!(view.status, Registered { .. }))
+        .is_some_and(|view| matches!(view.status, UnverifiedStatus::Registered { .. }))
 }
 
 pub fn is_over_without_remainders(view: &View) -> bool {

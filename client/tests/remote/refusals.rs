@@ -34,6 +34,19 @@ fn who_is_not_served_is_told_so() {
             stranger.say(&request);
             assert_eq!(stranger.rejected().await, RemoteCode::NotServed);
         }
+        stranger.say(&RemoteMessage::TimeRequest);
+        let mut device = Device::connect(&network, &channel.keys[0], &node).await;
+        let before = world.time();
+        device.say(&RemoteMessage::TimeRequest);
+        match device.hear().await {
+            RemoteMessage::Time(time) => {
+                // It may be late by as long as the adjudicator took to tell it, never early.
+                assert!(time.now >= before, "{} at {before}", time.now);
+                assert!(time.now.nanos_since(before) < 30_000_000_000);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(stranger.heard(), None);
         assert_eq!(node.service.watched(), 0);
     });
 }
@@ -73,7 +86,7 @@ fn nobody_gives_orders_for_somebody_else() {
         let mut device = Device::connect(&network, &channel.keys[1], &node).await;
         let last = channel.last(5, [700, 800], STATE);
         device.say(&watch(next_watch(&channel, SECOND, Some(&last))));
-        device.over(&channel).await;
+        device.over(&channel, SECOND).await;
         assert_eq!(world.balance(&account(177)).await, 800 - FEE);
         assert_eq!(world.balance(&account(178)).await, 0);
     });
@@ -173,7 +186,7 @@ fn a_device_has_so_many_watches_and_those_that_are_over_make_room() {
         assert_eq!(device.rejected().await, RemoteCode::LimitReached);
         let last = funded.last(5, [700, 800], STATE);
         device.say(&watch(next_watch(&funded, SECOND, Some(&last))));
-        device.over(&funded).await;
+        device.over(&funded, SECOND).await;
         device.say(&orders[2]);
         device
             .ack(|ack| ack.channel == world.channel(3).params.id())

@@ -1,10 +1,16 @@
 //! A new page: erased, filled with what is live, and only then made the one that counts.
+//!
+//! ```text
+//! erase ── records ── header × 2 ── counts ── the page before: retired ── settled
+//!          nothing of it counts      │          the page before is never looked at again
+//!                                    └── this decides
+//! ```
 
 use embedded_storage::nor_flash::NorFlash;
 
 use super::error::StoreError;
 use super::index::Index;
-use super::layout::{FORMAT, GRANULE, HEADERS, Operation, RECORDS, RETIRED, SETTLED};
+use super::layout::{COUNTS, FORMAT, GRANULE, HEADERS, Operation, RECORDS, RETIRED, SETTLED};
 use super::record::{Contents, Place};
 use super::region::Region;
 use super::{Change, Key, Store};
@@ -28,19 +34,17 @@ impl<F: NorFlash> Store<F> {
         // Even if it looks blank: the power may have failed in an erasure.
         self.region.erase(index)?;
 
-        let mut page = NewPage {
+        let mut new = NewPage {
             region: &mut self.region,
             sequence,
             position: page + RECORDS as u32,
             index: Index::new(),
         };
-        // So that what an interrupted compaction leaves is never blank.
-        page.write(Operation::Seal, None, Contents::Parts(&[]))?;
         let changed = change.map(|change| change.key);
         for (key, place) in self.index.entries() {
             if Some(key) != changed {
                 let sequence = self.sequence;
-                page.set(key, place.length, Contents::Copy { place, sequence })?;
+                new.set(key, place.length, Contents::Copy { place, sequence })?;
             }
         }
         if let Some(Change {
@@ -48,11 +52,16 @@ impl<F: NorFlash> Store<F> {
             new: Some((length, parts)),
         }) = change
         {
-            page.set(key, length, Contents::Parts(parts))?;
+            new.set(key, length, Contents::Parts(parts))?;
         }
-        let (position, entries) = (page.position, page.index);
+        let (position, entries) = (new.position, new.index);
 
-        self.region.write_header(sequence)?;
+        let header = shape.header(sequence);
+        for slot in 0..HEADERS {
+            self.region
+                .program(page + (slot * GRANULE) as u32, &header)?;
+        }
+        self.region.program(page + COUNTS as u32, &MARK)?;
         self.region.settle(sequence)?;
         self.sequence = sequence;
         self.position = position;
@@ -77,25 +86,15 @@ impl<F: NorFlash> NewPage<'_, F> {
         contents: Contents<'_>,
     ) -> Result<(), StoreError<F::Error>> {
         let at = self.position;
-        self.write(Operation::Set { key, length }, Some(key), contents)?;
-        self.index.set(key, Place { at, length });
-        Ok(())
-    }
-
-    fn write(
-        &mut self,
-        operation: Operation,
-        key: Option<Key>,
-        contents: Contents<'_>,
-    ) -> Result<(), StoreError<F::Error>> {
-        let at = self.position;
-        if !self
+        let operation = Operation::Set { key, length };
+        let is_sound = self
             .region
-            .write_record(at, self.sequence, operation, contents)?
-        {
-            return Err(StoreError::Damaged { key });
+            .write_record(at, self.sequence, operation, contents)?;
+        if !is_sound {
+            return Err(StoreError::Damaged { key: Some(key) });
         }
-        self.position += self.region.shape.footprint(operation.length());
+        self.position += self.region.shape.footprint(length.into());
+        self.index.set(key, Place { at, length });
         Ok(())
     }
 }
@@ -108,84 +107,56 @@ pub(super) struct Header {
 }
 
 impl<F: NorFlash> Region<F> {
-    /// The header of the page with this index, if it has one.
+    /// The header of the page with this index, if it counts.
     pub(super) fn header(&mut self, index: u32) -> Result<Option<Header>, StoreError<F::Error>> {
-        let mut found: Option<Header> = None;
+        let page = self.page(index);
+        if self.is_blank(page + COUNTS as u32)? {
+            return Ok(None);
+        }
         for slot in 0..HEADERS {
-            let granule = self.granule(self.slot(index, slot))?;
-            let Some((format, sequence)) = self.shape.decode_header(&granule) else {
-                continue;
-            };
-            if format != FORMAT {
-                return Err(StoreError::UnknownFormat {
-                    found: format,
-                    known: FORMAT,
-                });
-            }
-            match found {
-                Some(header) if header.sequence != sequence => {
-                    return Err(StoreError::Damaged { key: None });
-                }
-                None if sequence > 0 && self.shape.index(sequence) == index => {
-                    let is_retired = self.is_retired(index)?;
-                    found = Some(Header {
+            let granule = self.granule(page + (slot * GRANULE) as u32)?;
+            match self.shape.decode_header(&granule) {
+                Some((FORMAT, sequence)) if sequence > 0 && self.shape.index(sequence) == index => {
+                    let is_retired = !self.is_blank(page + RETIRED as u32)?;
+                    return Ok(Some(Header {
                         sequence,
                         is_retired,
-                    });
+                    }));
+                }
+                Some((found, _)) if found != FORMAT => {
+                    let known = FORMAT;
+                    return Err(StoreError::UnknownFormat { found, known });
                 }
                 _ => {}
             }
         }
-        Ok(found)
+        Ok(None)
     }
 
-    /// Makes sure that the newest page counts for ever, and the one before never again.
+    /// Sees to it that the page before the newest one is retired.
     ///
-    /// A header in which the power failed may read differently next time, so it is written once more.
-    /// Should all copies be lost some day, the mark on the page before keeps older values from being
-    /// taken for the newest. Both must be there before anything is shown or appended, and before any
-    /// page is erased: that page may be the one before. The last mark tells that they are.
+    /// Should the newest one be lost some day, older values must not be taken for the newest. This must
+    /// be done before anything is shown or appended, and before any page is erased: that page may be the
+    /// one before. The mark in the newest page tells that it is.
     pub(super) fn settle(&mut self, sequence: u32) -> Result<(), StoreError<F::Error>> {
-        let page = self.page(self.shape.index(sequence));
-        if !self.is_blank(page + SETTLED as u32)? {
+        let settled = self.page(self.shape.index(sequence)) + SETTLED as u32;
+        if !self.is_blank(settled)? {
             return Ok(());
         }
-        self.write_header(sequence)?;
         // Before the first page stands that of the birth mark.
         let before = self.page(self.shape.index(sequence.wrapping_sub(1)));
         if self.is_blank(before + RETIRED as u32)? {
             self.program(before + RETIRED as u32, &MARK)?;
         }
-        self.program(page + SETTLED as u32, &MARK)
-    }
-
-    /// Writes the header of a page, or writes it once more if there is room.
-    fn write_header(&mut self, sequence: u32) -> Result<(), StoreError<F::Error>> {
-        let index = self.shape.index(sequence);
-        for slot in 0..HEADERS {
-            let at = self.slot(index, slot);
-            if self.is_blank(at)? {
-                return self.program(at, &self.shape.header(sequence));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the page has been replaced.
-    pub(super) fn is_retired(&mut self, index: u32) -> Result<bool, StoreError<F::Error>> {
-        let at = self.page(index) + RETIRED as u32;
-        Ok(!self.is_blank(at)?)
+        self.program(settled, &MARK)
     }
 
     /// Whether nothing was written to the granule at this place.
     pub(super) fn is_blank(&mut self, at: u32) -> Result<bool, StoreError<F::Error>> {
         Ok(self.granule(at)? == [0xff; GRANULE])
     }
-
-    fn slot(&self, index: u32, slot: usize) -> u32 {
-        self.page(index) + (slot * GRANULE) as u32
-    }
 }
 
-/// What marks a page as settled or retired. All that counts is that it is not blank.
+/// What marks a page. All that matters is that it is not blank: even the smallest part of it is a mark,
+/// and stays one.
 const MARK: [u8; GRANULE] = [0; GRANULE];

@@ -1,7 +1,7 @@
 //! The bytes of a page, and how many states they are good for.
 //!
 //! ```text
-//! page    header (16) × 3 ‖ settled (16) ‖ retired (16) ‖ record ‖ record ‖ … ‖ blank
+//! page    header (16) × 2 ‖ counts (16) ‖ settled (16) ‖ retired (16) ‖ record ‖ record ‖ … ‖ blank
 //! header  "PERUNFS" (7) ‖ format (1) ‖ sequence (4) ‖ CRC-32 (4)
 //! record  head (8) ‖ contents ‖ CRC-32 (4) ‖ padding ‖ end (one word)
 //! head    length (2) ‖ kind (1) ‖ slot (1) ‖ CRC-32 (4)
@@ -23,11 +23,12 @@ const MAGIC: &[u8; 7] = b"PERUNFS";
 
 /// What every flash that we work with reads and writes in one or several words.
 pub(super) const GRANULE: usize = 16;
-/// Copies of the header that a page has room for. Two are written. The third is for a power cut in one
-/// of them.
-pub(super) const HEADERS: usize = 3;
-/// Where a page is marked as the one that counts for ever.
-pub(super) const SETTLED: usize = HEADERS * GRANULE;
+/// Copies of the header in a page, in case one of them is damaged.
+pub(super) const HEADERS: usize = 2;
+/// Where a page is marked as the newest: before, nothing in it counts.
+pub(super) const COUNTS: usize = HEADERS * GRANULE;
+/// Where a page is marked as the one whose predecessor is retired.
+pub(super) const SETTLED: usize = COUNTS + GRANULE;
 /// Where a page is marked as replaced by its successor.
 pub(super) const RETIRED: usize = SETTLED + GRANULE;
 /// Where records begin.
@@ -39,8 +40,7 @@ const CHECKSUM: usize = 4;
 
 /// The longest contents of a record.
 pub const MAX_LENGTH: usize = 0x7ff0;
-const REMOVAL: u16 = 0x7ffe;
-const SEAL: u16 = 0x7fff;
+const REMOVAL: u16 = 0x7fff;
 
 /// Contents of a region that is about to become a store: the first thing ever written to it.
 pub(super) const BIRTH_MARK: &[u8; GRANULE] = b"PERUN is born \x01\0";
@@ -54,8 +54,6 @@ pub(super) enum Operation {
     Set { key: Key, length: u16 },
     /// The key is gone.
     Remove { key: Key },
-    /// Nothing: that it stands behind another record proves that record complete.
-    Seal,
 }
 
 impl Operation {
@@ -63,7 +61,7 @@ impl Operation {
     pub(super) fn length(self) -> usize {
         match self {
             Self::Set { length, .. } => length.into(),
-            Self::Remove { .. } | Self::Seal => 0,
+            Self::Remove { .. } => 0,
         }
     }
 
@@ -72,7 +70,6 @@ impl Operation {
         let (code, key) = match self {
             Self::Set { key, length } => (length, key),
             Self::Remove { key } => (REMOVAL, key),
-            Self::Seal => (SEAL, Key::new(0, 0)),
         };
         let [high, low] = code.to_be_bytes();
         let told = [high, low, key.kind, key.slot];
@@ -90,7 +87,6 @@ impl Operation {
         }
         let key = Key::new(kind, slot);
         match u16::from_be_bytes([high, low]) {
-            SEAL => Some(Self::Seal),
             REMOVAL => Some(Self::Remove { key }),
             length if usize::from(length) <= MAX_LENGTH => Some(Self::Set { key, length }),
             _ => None,
@@ -161,9 +157,9 @@ impl Shape {
         footprint(length, self.word as usize) as u32
     }
 
-    /// Bytes for records in a page, without the seal that each page begins with.
+    /// Bytes for records in a page.
     pub(super) fn capacity(self) -> u32 {
-        self.page_size - RECORDS as u32 - self.footprint(0)
+        self.page_size - RECORDS as u32
     }
 }
 
@@ -178,6 +174,6 @@ pub const fn footprint(length: usize, word: usize) -> usize {
 ///
 /// The first is written together with what is live at the page's beginning.
 pub const fn writes_per_erase(page_size: usize, word: usize, live: usize, length: usize) -> usize {
-    let room = page_size - RECORDS - footprint(0, word);
-    1 + room.saturating_sub(live) / footprint(length, word)
+    let room = page_size.saturating_sub(RECORDS + live);
+    1 + room / footprint(length, word)
 }

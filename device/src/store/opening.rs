@@ -16,7 +16,7 @@ use super::compaction::Header;
 use super::error::StoreError;
 use super::index::Index;
 use super::layout::{BIRTH_MARK, GRANULE, HEAD, Operation, RECORDS, RETIRED};
-use super::record::{Contents, Place};
+use super::record::Place;
 use super::region::{CHUNK, Region};
 use super::{Store, damaged};
 
@@ -87,13 +87,8 @@ impl<F: NorFlash> Store<F> {
     fn resume(region: Region<F>, header: Header) -> Result<Self, StoreError<F::Error>> {
         let mut store = Self::at(region, header.sequence);
         let is_clean = store.replay()?;
-        // A word in which the power failed may read differently each time. So nothing rests on one: the
-        // page is settled, and something written behind its last record, before anything is shown.
         store.region.settle(header.sequence)?;
-        let next = store.region.shape.index(header.sequence.wrapping_add(1));
-        if is_clean && !store.region.is_begun(next)? && store.has_room(Operation::Seal) {
-            store.append(Operation::Seal, Contents::Parts(&[]))?;
-        } else {
+        if !is_clean {
             store.compact(None)?;
         }
         Ok(store)
@@ -166,7 +161,6 @@ impl<F: NorFlash> Store<F> {
                 self.index.remove(key);
                 unsound.remove(key);
             }
-            Operation::Seal => {}
         }
         Ok(())
     }
@@ -183,20 +177,6 @@ impl<F: NorFlash> Region<F> {
             }
         }
         Ok(newest)
-    }
-
-    /// Whether a page was begun and left unfinished. If one of its words reads differently next time, it
-    /// might count then.
-    fn is_begun(&mut self, index: u32) -> Result<bool, StoreError<F::Error>> {
-        if self.is_retired(index)? {
-            return Ok(false);
-        }
-        for at in (0..=RECORDS).step_by(GRANULE) {
-            if !self.is_blank(self.page(index) + at as u32)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Whether a region without any page of a store may become one.
@@ -217,7 +197,8 @@ impl<F: NorFlash> Region<F> {
             }
             is_marked |= granule == *BIRTH_MARK;
         }
-        if is_marked && self.is_retired(0)? {
+        let is_retired = !self.is_blank(retired)?;
+        if is_marked && is_retired {
             // It was a store before it lost all its pages.
             return Err(damaged());
         }
@@ -229,7 +210,7 @@ impl<F: NorFlash> Region<F> {
                 return Ok(false);
             }
         }
-        self.is_retired(0).map(|is_retired| !is_retired)
+        Ok(!is_retired)
     }
 
     /// Makes a region ours.

@@ -129,12 +129,9 @@ fn any_cut_while_something_else_is_formatted() {
     for tear in TEARS {
         for cut in 0.. {
             let mut flash: Nor<1, 4, 512> = flash(3, tear, cut);
-            flash.fill(|at| {
-                if at < 512 || at >= 4 * 512 {
-                    0x5a
-                } else {
-                    at as u8
-                }
+            flash.fill(|at| match at {
+                512..2048 => at as u8,
+                _ => 0x5a,
             });
             let opened = Store::open(&mut flash, range::<512>(3));
             assert_eq!(opened.err(), Some(StoreError::Foreign));

@@ -100,6 +100,44 @@ fn a_page_that_is_gone_is_missed() {
     assert_eq!(was_newest, 1);
 }
 
+/// Records of an older page in the place of newer ones, with all their checksums.
+#[test]
+fn records_of_an_older_page_are_not_believed() {
+    let (flash, model) = filled(200);
+    let pages: Vec<usize> = (512..512 * (PAGES + 1)).step_by(512).collect();
+    for from in &pages {
+        for to in pages.iter().filter(|to| *to != from) {
+            let mut flash = flash.clone();
+            flash.bytes.copy_within(from + 80..from + 512, to + 80);
+            check(flash, &model);
+        }
+    }
+}
+
+/// The same after a power cut at any step: what was shown since is missed.
+#[test]
+fn a_page_that_is_gone_is_missed_after_any_cut() {
+    let changes = history(40, 100, 3);
+    let mut whole: Flash = flash(PAGES, Tear::Clean, 0);
+    for cut in 0..live(&mut whole, PAGES, &changes, &[]) {
+        let mut flash: Flash = flash(PAGES, Tear::Partial, cut);
+        flash.power(Some(cut));
+        if let Ok(mut store) = open(&mut flash) {
+            let _ = changes.iter().try_for_each(|(key, new)| match new {
+                Some(contents) => store.write(*key, contents),
+                None => store.remove(*key),
+            });
+        }
+        flash.power(None);
+        let model = shown(&mut open(&mut flash).unwrap());
+        for page in 1..=PAGES {
+            let mut flash = flash.clone();
+            flash.bytes[page * 512..(page + 1) * 512].fill(0xff);
+            check(flash, &model);
+        }
+    }
+}
+
 /// A record goes bad while the store is open: it cannot be read, nor copied to the next page.
 #[test]
 fn damage_while_the_store_is_open() {

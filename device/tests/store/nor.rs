@@ -153,7 +153,11 @@ impl<const R: usize, const W: usize, const P: usize> Nor<R, W, P> {
                 Tear::Clean => {}
                 Tear::Partial => self.bytes[at] = self.dice.byte(),
                 Tear::Scattered => self.bytes[at] |= self.dice.byte(),
-                Tear::Unstable => self.unstable[at] |= !self.bytes[at],
+                Tear::Unstable => {
+                    // An erasure takes charge away: what was no firm zero before is none now.
+                    self.bytes[at] |= self.unstable[at];
+                    self.unstable[at] = !self.bytes[at];
+                }
             }
         }
         self.programmed[page / W..(page + P) / W].fill(true);
@@ -169,10 +173,14 @@ impl<const R: usize, const W: usize, const P: usize> ReadNorFlash for Nor<R, W, 
 
     fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), Failure> {
         let at = self.check(at, bytes.len(), R)?;
+        let is_lucky = self.dice.below(2) == 0;
         for (offset, byte) in bytes.iter_mut().enumerate() {
-            let unstable = self.unstable[at + offset];
-            // An unstable bit is a zero that may read as a one, or the other way round.
-            *byte = self.bytes[at + offset] ^ (unstable & self.dice.byte());
+            let (stored, unstable) = (self.bytes[at + offset], self.unstable[at + offset]);
+            *byte = match is_lucky {
+                // As if nothing had failed in a word, or nothing been done to a page.
+                true => stored & !unstable,
+                false => stored ^ (unstable & self.dice.byte()),
+            };
         }
         Ok(())
     }

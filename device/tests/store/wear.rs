@@ -37,17 +37,18 @@ fn as_many_records_an_erasure_as_promised() {
     assert_eq!(store.wear().writes, writes + promised * 10);
 }
 
-/// A device that does nothing but start again wears its flash little.
+/// A device that does nothing but start again does not wear its flash.
 #[test]
 fn starting_again_and_again() {
     let mut flash: Nor<1, 4, 4096> = flash(2, Tear::Clean, 0);
     let mut store = Store::open(&mut flash, range::<4096>(2)).unwrap();
     store.write(key(0), &[0; 500]).unwrap();
     drop(store);
-    for _ in 0..1_000 {
+    let steps = flash.steps;
+    for _ in 0..100 {
         Store::open(&mut flash, range::<4096>(2)).unwrap();
     }
-    assert!(flash.erases.iter().sum::<u32>() < 10, "{:?}", flash.erases);
+    assert_eq!(flash.steps, steps);
 }
 
 #[test]

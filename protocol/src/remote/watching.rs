@@ -8,7 +8,7 @@ use super::UnverifiedView;
 use crate::dispute::Rank;
 use crate::signature::{K256, Verifier};
 use crate::{
-    Account, ChannelId, Params, PartIdx, Signature, SignedWithdrawalAuth, Timestamp,
+    Account, AssetIdx, ChannelId, Params, PartIdx, Signature, SignedWithdrawalAuth, Timestamp,
     UnverifiedSignedState, Version, WithdrawalAuth,
 };
 
@@ -64,7 +64,7 @@ pub struct WatchAck {
     #[n(1)]
     pub part: PartIdx,
     /// The version that is durably stored: it will refute everything older, come what may. `None`
-    /// if the channel is over and nothing is kept any more.
+    /// if none is yet.
     #[n(2)]
     pub version: Option<Version>,
     /// The adjudicator's time as the watcher estimates it when it answers.
@@ -76,6 +76,11 @@ pub struct WatchAck {
     /// The watcher's newest state, if it is newer than what the device said that it knows.
     #[n(5)]
     pub newer: Option<UnverifiedSignedState>,
+    /// The assets of which the device's remainder is too small to be paid out
+    /// ([`Channel::handle_kept`](crate::channel::Channel::handle_kept)).
+    #[n(6)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub kept: Vec<AssetIdx>,
 }
 
 /// Asks the watcher to register the newest state now, as if the peer were gone.

@@ -124,7 +124,8 @@ fn a_field_that_is_not_known_is_skipped() {
 
 #[test]
 fn a_message_without_a_field_that_it_needs_is_refused() {
-    for kind in 64..=70 {
+    // A request for the time needs none.
+    for kind in (64..=72).filter(|kind| *kind != 71) {
         for body in [0xa0, 0x80, 0xf6, 0x00, 0x40] {
             let refused = RemoteMessage::decode(&[0x82, 0x18, kind, body]);
             assert!(refused.is_err(), "type {kind}, body {body:#x}");

@@ -3,11 +3,11 @@
 use perun_protocol::dispute::Rank;
 use perun_protocol::remote::{
     DisputeNotice, ForceClose, Fund, Funded, RemoteCode, RemoteMessage, RemoteRejection,
-    SignedReceiver, UnverifiedStatus, UnverifiedView, Watch, WatchAck,
+    SignedReceiver, Time, UnverifiedStatus, UnverifiedView, Watch, WatchAck,
 };
 use perun_protocol::wire::Text;
 use perun_protocol::{
-    Account, Amount, Balances, ChannelId, PartIdx, Signature, Signer, State, Timestamp,
+    Account, Amount, AssetIdx, Balances, ChannelId, PartIdx, Signature, Signer, State, Timestamp,
     UnverifiedSignedState, Version,
 };
 
@@ -44,6 +44,7 @@ fn ack(view: Option<UnverifiedView>, newer: Option<UnverifiedSignedState>) -> Re
         now: NOW,
         view,
         newer,
+        kept: vec![],
     }))
 }
 
@@ -154,6 +155,21 @@ pub fn all() -> Vec<(&'static str, RemoteMessage)> {
             ),
         ),
         (
+            "WatchAck of a concluded channel in which too little is left",
+            RemoteMessage::WatchAck(Box::new(WatchAck {
+                channel: channel(),
+                part: PART,
+                version: None,
+                now: NOW,
+                view: view(UnverifiedStatus::Concluded {
+                    remainders: table(&[0, 3]),
+                    in_flight: vec![Amount::ZERO],
+                }),
+                newer: None,
+                kept: vec![AssetIdx::new(0)],
+            })),
+        ),
+        (
             "ForceClose",
             RemoteMessage::ForceClose(Box::new(ForceClose {
                 channel: channel(),
@@ -203,6 +219,8 @@ pub fn all() -> Vec<(&'static str, RemoteMessage)> {
                 ..rejection
             }),
         ),
+        ("TimeRequest", RemoteMessage::TimeRequest),
+        ("Time", RemoteMessage::Time(Time { now: NOW })),
         (
             "a message of the future",
             RemoteMessage::Unknown { kind: 4_711 },

@@ -3,10 +3,10 @@
 use perun_protocol::dispute::Rank;
 use perun_protocol::remote::{
     DisputeNotice, ForceClose, Fund, Funded, RemoteCode, RemoteMessage, RemoteRejection,
-    SignedReceiver, UnverifiedStatus, UnverifiedView, Watch, WatchAck,
+    SignedReceiver, Time, UnverifiedStatus, UnverifiedView, Watch, WatchAck,
 };
 use perun_protocol::wire::Text;
-use perun_protocol::{Amount, Balances, PartIdx, Timestamp};
+use perun_protocol::{Amount, AssetIdx, Balances, PartIdx, Timestamp};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -80,6 +80,7 @@ fn message() -> impl Strategy<Value = RemoteMessage> {
                 }))
             }
         ),
+        instant().prop_map(|now| RemoteMessage::Time(Time { now })),
         of().prop_map(|(channel, part)| RemoteMessage::Funded(Funded { channel, part })),
         (
             of(),
@@ -103,9 +104,10 @@ fn message() -> impl Strategy<Value = RemoteMessage> {
             option::of(version()),
             instant(),
             option::of(view()),
-            option::of(signed_state())
+            option::of(signed_state()),
+            vec(any::<u8>().prop_map(AssetIdx::new), 0..3)
         )
-            .prop_map(|((channel, part), version, now, view, newer)| {
+            .prop_map(|((channel, part), version, now, view, newer, kept)| {
                 RemoteMessage::WatchAck(Box::new(WatchAck {
                     channel,
                     part,
@@ -113,6 +115,7 @@ fn message() -> impl Strategy<Value = RemoteMessage> {
                     now,
                     view,
                     newer,
+                    kept,
                 }))
             }),
         (of(), option::of(signed_state())).prop_map(|((channel, part), newest)| {

@@ -6,6 +6,7 @@ use perun_protocol::{
 };
 
 use super::*;
+use crate::remote::order::End;
 
 const US: PartIdx = PartIdx::new(1);
 const TIMEOUT: Timestamp = Timestamp::from_nanos(1_000);
@@ -113,7 +114,7 @@ fn claiming(order: &Order) -> Wanted {
     })
 }
 
-const NOT_KEPT: [bool; 2] = [false; 2];
+const NOT_KEPT: [AssetIdx; 0] = [];
 const BOTH: [bool; 2] = [false, true];
 
 #[test]
@@ -224,6 +225,8 @@ fn what_is_ours_in_a_concluded_channel_is_withdrawn_unless_it_is_too_small() {
             } else {
                 Wanted::Over
             };
+            let kept = [0, 1].into_iter().filter(|asset| kept[usize::from(*asset)]);
+            let kept: Vec<_> = kept.map(AssetIdx::new).collect();
             let wanted = wanted(&order, &kept, &view, TIMEOUT);
             assert_eq!(wanted, expected, "{remainders:?} {kept:?} {in_flight:?}");
         }
@@ -233,12 +236,13 @@ fn what_is_ours_in_a_concluded_channel_is_withdrawn_unless_it_is_too_small() {
 #[test]
 fn an_order_is_stored_and_read_back() {
     let order = order(signed(5, [3, 3], false), true);
-    let over = concluded([0, 0], [0, 0]);
-    for over in [
-        None,
-        Some(over),
-        Some(registered(BEFORE, Some(signed(4, [1, 1], false)))),
-    ] {
+    let end = |view, kept| Some(End { view, kept });
+    let views = [
+        concluded([0, 0], [0, 0]),
+        registered(BEFORE, Some(signed(4, [1, 1], false))),
+    ];
+    let [paid, other] = views;
+    for over in [None, end(paid, vec![]), end(other, vec![AssetIdx::new(1)])] {
         let bytes = order.encode(over.as_ref());
         assert_eq!(Order::decode(&bytes), Some((order.clone(), over)));
         assert_eq!(Order::decode(&bytes[1..]), None);

@@ -95,6 +95,23 @@ impl Clock for WorldClock {
     }
 }
 
+thread_local! {
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the device is at work.
+pub fn inside() -> bool {
+    INSIDE.try_with(Cell::get).unwrap_or(false)
+}
+
+/// The device is at work meanwhile.
+pub fn within<T>(work: impl FnOnce() -> T) -> T {
+    INSIDE.with(|inside| inside.set(true));
+    let done = work();
+    INSIDE.with(|inside| inside.set(false));
+    done
+}
+
 pub fn principal(byte: u8) -> Principal {
     Principal::from_slice(&[byte; 10]).unwrap()
 }
@@ -203,7 +220,8 @@ impl World {
                 start_ns: self.world_ns.get(),
             },
         };
-        self.device = Some(Device::start(parts, self.settings.clone())?);
+        let settings = self.settings.clone();
+        self.device = Some(within(|| Device::start(parts, settings))?);
         Ok(())
     }
 
@@ -261,7 +279,8 @@ impl World {
     pub fn propose(&mut self, approval: Approval) -> Result<(), CommandError> {
         let terms = self.terms(1000, 1000);
         let peer = self.peer.key.public_key();
-        self.device().propose(&peer, terms, approval).map(|_| ())
+        let device = self.device();
+        within(|| device.propose(&peer, terms, approval)).map(|_| ())
     }
 
     /// A proposal of the peer's in which both have this and deposit that.
@@ -292,7 +311,8 @@ impl World {
             amount: units(amount),
             memo: None,
         };
-        self.device().pay(&channel, &payment, approval)
+        let device = self.device();
+        within(|| device.pay(&channel, &payment, approval))
     }
 
     /// What the device has told of its channels.
@@ -330,7 +350,7 @@ impl World {
                     .poll_timeout()
                     .is_some_and(|due| due <= self.world_ns.get())
                 {
-                    device.handle_timeout();
+                    within(|| device.handle_timeout());
                 }
             }
             self.exchange();
@@ -348,7 +368,8 @@ impl World {
         };
         if self.peer_reachable && is_gone(self.peer_link, device) {
             self.peer.unlinked();
-            if let Ok(link) = device.dialled(self.peer.key.public_key()) {
+            let peer = self.peer.key.public_key();
+            if let Ok(link) = within(|| device.dialled(peer)) {
                 self.peer_link = Some(link);
                 let entropy = self.world_ns.get() as u8;
                 self.peer.link = Some(HostLink::new(&self.peer.credentials, None, entropy));
@@ -356,7 +377,8 @@ impl World {
         }
         for (watcher, link) in self.watchers.iter_mut().zip(&mut self.watcher_links) {
             if self.watchers_reachable && is_gone(*link, device) {
-                if let Ok(new) = device.dialled(watcher.key.public_key()) {
+                let key = watcher.key.public_key();
+                if let Ok(new) = within(|| device.dialled(key)) {
                     *link = Some(new);
                     let entropy = self.world_ns.get() as u8;
                     watcher.link = Some(HostLink::new(&watcher.credentials, None, entropy));
@@ -502,7 +524,7 @@ fn carry(
     let bytes = std::mem::take(&mut link.outgoing);
     if !bytes.is_empty() {
         *is_quiet = false;
-        let _ = device.receive(id, &bytes);
+        let _ = within(|| device.receive(id, &bytes));
     }
     messages
 }
