@@ -108,9 +108,10 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
         };
         let device = Device::start(parts, setup::device_settings(settings))?;
         let asset = AssetId::Icrc(settings.asset);
+        let peer = settings.peers.first().expect("no settings without a peer");
         Ok(Self {
             device,
-            peer: settings.peers[0].key,
+            peer: peer.key,
             terms: ChannelTerms {
                 balances: [(asset, settings.balance)].into(),
                 funding: None,

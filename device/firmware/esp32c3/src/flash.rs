@@ -44,7 +44,8 @@ impl ReadNorFlash for Partition {
 
 impl NorFlash for Partition {
     const WRITE_SIZE: usize = FlashStorage::WRITE_SIZE;
-    const ERASE_SIZE: usize = FlashStorage::ERASE_SIZE;
+    /// Four of the chip's: what a device must not forget wants larger ones.
+    const ERASE_SIZE: usize = 4 * FlashStorage::ERASE_SIZE;
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), FlashStorageError> {
         check_erase(self, from, to).map_err(refused)?;
