@@ -219,10 +219,12 @@ impl fmt::Display for Told<'_> {
             Event::Disputed {
                 registered, newest, ..
             } => write!(f, "{registered} is registered, the newest is {newest}"),
+            Event::Offered { version, .. } => write!(f, "version {version} is offered"),
             Event::RefutationLate { .. } => write!(f, "the refutation is late"),
             Event::Closed { .. } => write!(f, "over, and paid out"),
             Event::Abandoned { reason } => write!(f, "never came to be: {}", reason.code),
-            other => write!(f, "{other:?}"),
+            // Debug formatting of everything would be a tenth of a small flash.
+            _ => write!(f, "something that this software has no words for"),
         }
     }
 }

@@ -185,11 +185,10 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
 
     /// The channel that presses mean: one with the peer, open ones first.
     fn channel(&self) -> Result<ChannelId, Refusal> {
-        let mut channels = self.device.channels();
-        channels.retain(|channel| channel.peer == self.peer);
-        channels.sort_by_key(|channel| !channel.is_open);
-        let channel = channels.first().ok_or(Refusal::NoChannel)?;
-        Ok(channel.id)
+        let channels = self.device.channels().into_iter();
+        let with_peer = channels.filter(|channel| channel.peer == self.peer);
+        let channel = with_peer.min_by_key(|channel| !channel.is_open);
+        Ok(channel.ok_or(Refusal::NoChannel)?.id)
     }
 
     fn pay(
