@@ -55,6 +55,8 @@ mod driver;
 mod error;
 mod event;
 mod link;
+#[cfg(feature = "defmt")]
+mod logging;
 mod platform;
 mod policy;
 mod records;
