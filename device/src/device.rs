@@ -159,6 +159,10 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
                 peer,
                 proposal,
             } = opening;
+            if self.is_watcher(&peer) {
+                return Err(StartError::WatcherHasInterest);
+            }
+            let state_length = bytes.len();
             let payments = state.pending.as_ref().map(|pending| &pending.payments[..]);
             let machine = Machine::restore(
                 setup,
@@ -170,8 +174,9 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             let machine = machine.map_err(|error| StartError::Channel { slot, error })?;
             let watchers = self.settings.watchers.len();
             let driver = Driver::new(slot, peer, proposal, machine, watchers);
-            self.drivers
-                .push(driver.restored(state.spending, state.pending));
+            let mut driver = driver.restored(state.spending, state.pending);
+            driver.state_length = state_length;
+            self.drivers.push(driver);
         }
         Ok(())
     }
@@ -228,7 +233,13 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         });
         let stores = self.drivers.iter().filter_map(Driver::store_due_ns);
         let proposals = self.outgoing.iter().map(Outgoing::due_ns);
-        let first = links.chain(machines).chain(stores).chain(proposals).min();
+        let patience_ns = self.settings.times.silence_ns;
+        let unchecked = self.drivers.iter().filter(|driver| !driver.is_checked);
+        let unchecked = unchecked.map(|_| patience_ns);
+        // Once only: later it is the answers that are waited for.
+        let unchecked = unchecked.filter(|due| *due > self.clock.uptime_ns());
+        let all = links.chain(machines).chain(stores).chain(proposals);
+        let first = all.chain(unchecked).min();
         [first, self.watchers_due_ns()].into_iter().flatten().min()
     }
 
@@ -236,6 +247,8 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     pub fn handle_timeout(&mut self) {
         let uptime_ns = self.clock.uptime_ns();
         self.check_links(uptime_ns);
+        self.check_copies(uptime_ns);
+        self.ask_for_time(uptime_ns);
         if let Some(now) = self.time.now(uptime_ns) {
             for driver in &mut self.drivers {
                 if driver.machine.poll_timeout().is_some_and(|due| due <= now) {
@@ -312,7 +325,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             let carried = driver.spending.carry(&driver.peer, assets);
             if !carried.is_empty() {
                 self.carried.retain(|given| !given.is_over(now, period_ns));
-                self.carried.extend(carried);
+                Carried::add(&mut self.carried, carried);
                 let record = records::encode_given(&self.carried);
                 self.store.write(records::GIVEN, &record)?;
             }
@@ -336,6 +349,20 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             self.missed = self.missed.saturating_add(1);
         }
         self.events.push_back(event);
+    }
+
+    /// Goes on with channels of which enough watchers have said how far they are.
+    pub(super) fn check_copies(&mut self, uptime_ns: u64) {
+        let patience_ns = self.settings.times.silence_ns;
+        let mut checked = Vec::new();
+        for driver in &mut self.drivers {
+            if driver.check(uptime_ns, patience_ns) {
+                checked.push(driver.machine.id());
+            }
+        }
+        for channel in checked {
+            self.connect_channel(&channel);
+        }
     }
 
     fn driver(&mut self, channel: &ChannelId) -> Option<&mut Driver> {

@@ -14,7 +14,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::mem::Discriminant;
 
-use perun_protocol::channel::{AdjudicatorCall, Channel, Event, Output};
+use perun_protocol::channel::{AdjudicatorCall, Channel, Event, Output, pending_version};
 use perun_protocol::wire::{Message, ProposalId, RejectCode, Text};
 use perun_protocol::{PublicKey, SecretKey, SignedState, Version};
 
@@ -40,8 +40,12 @@ pub(crate) struct Driver {
     pub(crate) wanted: Option<AdjudicatorCall>,
     /// What was asked for last, to tell a new wish from a repeated one.
     pub(crate) asked_for: Option<Discriminant<AdjudicatorCall>>,
-    /// When deposits were asked for.
-    pub(crate) fund_asked_ns: Option<u64>,
+    /// Which watcher was asked to deposit, and when.
+    pub(crate) fund_asked: Option<(usize, u64)>,
+    /// How many of them have refused: the next one is asked first.
+    pub(crate) fund_refused: usize,
+    /// Bytes of its state's record.
+    pub(crate) state_length: usize,
     /// One for each watcher of the settings.
     pub(crate) watches: Vec<Watching>,
     /// Whether a watcher has said how far this channel is: before that, a restored copy may be an
@@ -73,7 +77,9 @@ impl Driver {
             spending: Spending::default(),
             wanted: None,
             asked_for: None,
-            fund_asked_ns: None,
+            fund_asked: None,
+            fund_refused: 0,
+            state_length: 0,
             watches: (0..watchers).map(|_| Watching::of_new_channel()).collect(),
             is_checked: true,
             early: None,
@@ -88,7 +94,8 @@ impl Driver {
     pub(crate) fn restored(mut self, spending: Spending, pending: Option<StoredPayments>) -> Self {
         self.spending = spending;
         self.pending = pending;
-        self.is_checked = false;
+        // Before version 0 is signed by both, watchers know nothing.
+        self.is_checked = self.machine.newest().is_none();
         for watch in &mut self.watches {
             *watch = Watching::of_stored_channel();
         }
@@ -106,12 +113,14 @@ impl Driver {
         while let Some(output) = self.machine.poll_output() {
             match output {
                 Output::Persist(record) => {
-                    self.note_pending(record.payments);
-                    store(&self.encode(record.snapshot))?;
+                    self.note_pending(&record.snapshot, record.payments);
+                    let state = self.encode(record.snapshot);
+                    store(&state)?;
+                    self.state_length = state.len();
                     self.later = None;
                 }
                 Output::PersistLater(record) => {
-                    self.note_pending(record.payments);
+                    self.note_pending(&record.snapshot, record.payments);
                     if self.later.replace(record.snapshot).is_none() {
                         self.later_due_ns = uptime_ns.saturating_add(later_ns);
                     }
@@ -132,7 +141,9 @@ impl Driver {
     ) -> Result<(), E> {
         if self.later.is_some() && uptime_ns >= self.later_due_ns {
             let snapshot = self.later.take().unwrap_or_default();
-            store(&self.encode(snapshot))?;
+            let state = self.encode(snapshot);
+            store(&state)?;
+            self.state_length = state.len();
         }
         Ok(())
     }
@@ -142,8 +153,10 @@ impl Driver {
         self.later.as_ref().map(|_| self.later_due_ns)
     }
 
-    fn note_pending(&mut self, payments: Option<(Version, Vec<u8>)>) {
-        let version = self.machine.pending().map(|pending| pending.version());
+    /// Keeps the payments that the snapshot needs to be restored: of the proposal that is pending in
+    /// it, which need no longer be so in the machine.
+    fn note_pending(&mut self, snapshot: &[u8], payments: Option<(Version, Vec<u8>)>) {
+        let version = pending_version(snapshot);
         if let Some((of, payments)) = payments
             && Some(of) == version
         {
@@ -168,12 +181,36 @@ impl Driver {
 
     /// What is to be carried out next, `None` if there is nothing or it waits for a watcher.
     pub(crate) fn next_output(&mut self) -> Option<Output> {
-        if let Some(version) = self.outbox.front().and_then(tells_of)
-            && !self.is_guarded(version)
-        {
-            return None;
+        if self.machine.is_closed() {
+            // What no watcher has stored by now did not count.
+            let mut outbox = core::mem::take(&mut self.outbox);
+            outbox.retain(|output| self.may_leave(output));
+            self.outbox = outbox;
         }
-        self.outbox.pop_front().map(in_our_words)
+        let next = match self.outbox.front() {
+            Some(output) if self.may_leave(output) => 0,
+            // What else the owner is to know does not wait behind what others are not to know yet.
+            _ => self
+                .outbox
+                .iter()
+                .position(|output| matches!(output, Output::Notify(_)) && self.may_leave(output))?,
+        };
+        self.outbox.remove(next).map(in_our_words)
+    }
+
+    fn may_leave(&self, output: &Output) -> bool {
+        tells_of(output).is_none_or(|version| self.is_guarded(version))
+    }
+
+    /// Whether enough watchers were heard to tell an old copy by: all of them, or one that watches
+    /// this channel, if the others are silent for so long. `true` when that has just come about.
+    pub(crate) fn check(&mut self, uptime_ns: u64, patience_ns: u64) -> bool {
+        let are_all = self.watches.iter().all(Watching::is_heard);
+        let is_late = uptime_ns >= patience_ns && self.watches.iter().any(Watching::is_watching);
+        !self.is_checked && (are_all || is_late) && {
+            self.is_checked = true;
+            true
+        }
     }
 
     /// Whether something waits for a watcher.

@@ -67,9 +67,20 @@ pub enum CommandError {
         /// The least, in seconds.
         least_secs: u64,
     },
+    /// The challenge duration is longer than the policy allows: for so long a peer could hold money
+    /// up.
+    ChallengeTooLong {
+        /// The most, in seconds.
+        most_secs: u32,
+    },
+    /// So many assets make messages that are longer than the device takes.
+    TooManyAssets,
+    /// The participant is not the peer itself.
+    OtherParticipant,
     /// The deadlines have passed, contradict each other, or are too far away.
     Deadlines,
-    /// The flash has no room for another channel. Pages of 8 KiB hold two channels of one asset.
+    /// The flash has no room for another channel. Pages of 8 KiB hold one channel, pages of
+    /// 16 KiB three, of one asset each.
     NoRoom {
         /// Bytes that the channel needs.
         needed: usize,
@@ -132,6 +143,12 @@ impl fmt::Display for CommandError {
                 f,
                 "a registered state must be refutable for {least_secs} seconds at least"
             ),
+            Self::ChallengeTooLong { most_secs } => write!(
+                f,
+                "a registered state must be final after {most_secs} seconds at most"
+            ),
+            Self::TooManyAssets => write!(f, "more assets than the device can take"),
+            Self::OtherParticipant => write!(f, "the participant is not the peer itself"),
             Self::Deadlines => write!(
                 f,
                 "the deadlines have passed, contradict each other, or are too far away"

@@ -96,6 +96,14 @@ pub enum Event {
         /// The watcher.
         watcher: PublicKey,
     },
+    /// A watcher says that it has a state which it does not show, and which this device does not know.
+    /// Nothing that it says of the channel counts until it does.
+    WatcherContradicts {
+        /// The channel.
+        channel: ChannelId,
+        /// The watcher.
+        watcher: PublicKey,
+    },
     /// A watcher tells that something is registered at the adjudicator.
     DisputeNoticed {
         /// The channel.
@@ -164,6 +172,10 @@ impl fmt::Display for Event {
                     "channel {channel:.8}: a watcher has forgotten what it stored"
                 )
             }
+            Self::WatcherContradicts { channel, .. } => write!(
+                f,
+                "channel {channel:.8}: a watcher has a newer state and does not show it"
+            ),
             Self::DisputeNoticed {
                 channel,
                 registered,

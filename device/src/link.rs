@@ -27,6 +27,8 @@ use perun_protocol::wire::{Message, MessageError};
 const READ: usize = 256;
 /// A handshake takes no longer, in nanoseconds.
 const SHAKE_WITHIN_NS: u64 = 15_000_000_000;
+/// A stranger has so long before he may have to make room, in nanoseconds.
+const STRANGER_NS: u64 = 3_000_000_000;
 /// A silent peer is asked after so long whether it is there, in nanoseconds.
 const PING_AFTER_NS: u64 = 10_000_000_000;
 /// A link that has been silent for so long is over, in nanoseconds.
@@ -91,6 +93,8 @@ pub(crate) struct Link {
     pub(crate) peer: Option<PublicKey>,
     /// The longest message that the other side takes, in bytes.
     pub(crate) max_message: usize,
+    /// Whether the owner was told of it.
+    pub(crate) is_told: bool,
     dialled: bool,
     stage: Stage,
     outgoing: Vec<u8>,
@@ -130,6 +134,7 @@ impl Link {
             id,
             peer: None,
             max_message: 0,
+            is_told: false,
             dialled: wanted.is_some(),
             stage: Stage::Shaking {
                 handshake: Box::new(handshake.map_err(LinkError::Handshake)?),
@@ -257,7 +262,10 @@ impl Link {
         let Stage::Open(open) = &mut self.stage else {
             return Ok(());
         };
-        let queued = self.outgoing.len() - self.sent;
+        // What is written takes no room any more, however slowly the other side reads.
+        self.outgoing.drain(..self.sent);
+        self.sent = 0;
+        let queued = self.outgoing.len();
         if queued > MAX_OUTGOING {
             return Err(LinkError::Backlog { queued });
         }
@@ -295,6 +303,13 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    /// Whether it can make room for another one: somebody else has begun it a while ago, and has not
+    /// shown who he is.
+    pub(crate) fn is_idle_stranger(&self, uptime_ns: u64) -> bool {
+        let age_ns = uptime_ns.saturating_sub(self.begun_ns);
+        self.peer.is_none() && !self.dialled && age_ns >= STRANGER_NS
     }
 
     /// When [`Link::check`] has something to do.

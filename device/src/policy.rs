@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use perun_protocol::wire::Terms;
-use perun_protocol::{Amount, AssetId, PartIdx, PublicKey};
+use perun_protocol::{Amount, AssetId, ChallengeDuration, PartIdx, PublicKey};
 
 /// What may be signed.
 #[derive(Clone, Debug)]
@@ -26,6 +26,9 @@ pub struct Policy {
     pub assets: Vec<AssetPolicy>,
     /// The length of a period, in nanoseconds.
     pub period_ns: u64,
+    /// The longest challenge duration of a channel: for so long a peer that vanishes can hold the
+    /// device's money up.
+    pub max_challenge: ChallengeDuration,
     /// Whether nothing is given away at all: no payments, no deposits.
     pub receive_only: bool,
     /// Whether proposals within the limits are accepted without asking the owner.

@@ -56,6 +56,8 @@ impl Spending {
             self.since = now;
             self.amounts.clear();
         }
+        // A period that begins in the future was begun by a clock that was wrong.
+        self.since = self.since.min(now);
         if self.amounts.len() <= asset.index() {
             self.amounts.resize(asset.index() + 1, Amount::ZERO);
         }
@@ -80,6 +82,21 @@ impl Spending {
 }
 
 impl Carried {
+    /// Adds what a channel that is over had given away. It counts for as long as the later of the two.
+    pub(crate) fn add(carried: &mut Vec<Self>, more: Vec<Self>) {
+        for more in more {
+            let same = |given: &&mut Self| given.peer == more.peer && given.asset == more.asset;
+            match carried.iter_mut().find(same) {
+                Some(given) => {
+                    let sum = given.amount.checked_add(more.amount);
+                    given.amount = sum.unwrap_or(Amount::MAX);
+                    given.since = given.since.max(more.since);
+                }
+                None => carried.push(more),
+            }
+        }
+    }
+
     /// How much of `asset` counts at `now`, and whether it went to `peer`.
     pub(crate) fn given(
         &self,

@@ -22,6 +22,12 @@ pub(crate) struct Watching {
     knowledge: Knowledge,
     /// The version that it has stored.
     stored: Option<Version>,
+    /// The version that it was told last on this link.
+    told: Option<Version>,
+    /// Whether it has said anything of the channel since the start.
+    is_heard: bool,
+    /// Whether it says that the channel is over.
+    pub(crate) says_over: bool,
     /// When it was told something that it has not answered yet.
     asked_ns: Option<u64>,
     /// When it is asked again, if nothing is to be told before.
@@ -43,6 +49,9 @@ impl Watching {
         Self {
             knowledge: Knowledge::None,
             stored: None,
+            told: None,
+            is_heard: false,
+            says_over: false,
             asked_ns: None,
             next_ns: 0,
         }
@@ -67,6 +76,7 @@ impl Watching {
 
     /// The link to the watcher is new, or gone: what was said is lost.
     pub(crate) fn begin_again(&mut self) {
+        self.told = None;
         self.asked_ns = None;
         self.next_ns = 0;
     }
@@ -74,16 +84,42 @@ impl Watching {
     /// It has answered, and has stored this version.
     pub(crate) fn answered(&mut self, stored: Option<Version>, next_ns: u64) {
         self.knowledge = Knowledge::Watches;
+        self.is_heard = true;
         self.stored = stored;
         self.asked_ns = None;
         self.next_ns = next_ns;
     }
 
-    /// It does not know the channel (any more).
-    pub(crate) fn forgot(&mut self) {
+    /// It does not know the channel (any more). It is told everything, at once if that is news.
+    pub(crate) fn forgot(&mut self, later_ns: u64) {
+        self.next_ns = match self.knowledge {
+            Knowledge::None => later_ns,
+            Knowledge::Unasked | Knowledge::Watches => 0,
+        };
         self.knowledge = Knowledge::None;
+        self.is_heard = true;
         self.stored = None;
+        self.told = None;
         self.asked_ns = None;
+    }
+
+    /// What it says cannot be: it is asked again later, and nothing that it says counts until then.
+    pub(crate) fn doubt(&mut self, next_ns: u64) {
+        self.knowledge = Knowledge::Unasked;
+        self.stored = None;
+        self.told = None;
+        self.asked_ns = None;
+        self.next_ns = next_ns;
+    }
+
+    /// Whether it has said anything of the channel since the start.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.is_heard
+    }
+
+    /// Whether it has said since the start that it watches the channel.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.is_heard && self.knowledge == Knowledge::Watches
     }
 
     /// It has said no, or is to be asked at another time.
@@ -116,11 +152,13 @@ impl Watching {
         let newest = machine.newest()?;
         let is_due = uptime_ns >= self.due_ns(retry_ns);
         let is_behind = self.stored < Some(newest.version());
-        let is_new = self.asked_ns.is_none() && self.knowledge != Knowledge::Unasked && is_behind;
+        let is_untold = self.told < Some(newest.version());
+        let is_new = self.asked_ns.is_none() && self.knowledge == Knowledge::Watches && is_untold;
         if !is_due && !is_new {
             return None;
         }
         self.asked_ns = Some(uptime_ns);
+        self.told = Some(newest.version());
         let newer = || is_behind.then(|| UnverifiedSignedState::from(newest.clone()));
         Some(match (self.knowledge, wanted) {
             (Knowledge::None, _) => introduction(machine, newest),

@@ -38,6 +38,10 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         let driver = self.driver(channel).ok_or(CommandError::UnknownChannel)?;
         // Before the machine takes it: what it proposes is stored with what is given by then.
         let before = driver.spending.clone();
+        let queued = driver.machine.queued(asset);
+        if driver.spending.given(now, period_ns, asset) < queued {
+            driver.spending.give(now, period_ns, asset, queued);
+        }
         driver.spending.give(now, period_ns, asset, amount);
         let paid = driver.machine.pay(now, payment);
         if paid.is_err() {
@@ -75,7 +79,9 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         };
         for driver in &self.drivers {
             if let Some(index) = driver.machine.params().asset_idx(&asset) {
-                let amount = driver.spending.given(now, period_ns, index);
+                let given = driver.spending.given(now, period_ns, index);
+                // What still waits is signed in this period.
+                let amount = given.max(driver.machine.queued(index));
                 count(amount, driver.peer == *peer);
             }
         }
@@ -85,6 +91,17 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             }
         }
         given
+    }
+
+    /// Gives up own payments that wait and are not proposed yet.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownChannel`].
+    pub fn cancel_queued(&mut self, channel: &ChannelId) -> Result<(), CommandError> {
+        let driver = self.driver(channel).ok_or(CommandError::UnknownChannel)?;
+        driver.machine.cancel_queued();
+        self.settle();
+        Ok(())
     }
 
     /// Asks the peer of a channel to pay. It binds nobody.

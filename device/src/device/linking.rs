@@ -38,9 +38,9 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         }
         let limit = self.settings.capacity.links;
         if self.links.len() >= limit {
-            // One that somebody has begun and not finished makes room for one that we have dialled.
-            let half_open = self.links.iter().position(|link| link.peer.is_none());
-            match half_open.filter(|_| wanted.is_some()) {
+            let uptime_ns = self.clock.uptime_ns();
+            let mut links = self.links.iter();
+            match links.position(|link| link.is_idle_stranger(uptime_ns)) {
                 Some(index) => drop(self.links.remove(index)),
                 None => return Err(LinkError::TooMany { limit }),
             }
@@ -159,6 +159,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             let older = older.id;
             self.end_link(older);
         }
+        self.link(id)?.is_told = true;
         self.tell(Event::Connected { peer });
         if self.is_watcher(&peer) {
             self.watcher_connected(&peer);
@@ -203,7 +204,8 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         let Some(index) = self.links.iter().position(|link| link.id == id) else {
             return;
         };
-        let Some(peer) = self.links.swap_remove(index).peer else {
+        let link = self.links.swap_remove(index);
+        let Some(peer) = link.peer.filter(|_| link.is_told) else {
             return;
         };
         if self.is_connected(&peer) {
@@ -261,10 +263,13 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             self.answer_unknown(peer, &message);
             return Ok(());
         };
-        // While the last update waits for a watcher, a further one is as good as lost: the peer
-        // sends it again.
-        let is_too_early = driver.is_waiting() && matches!(message, Message::Update(_));
-        if is_too_early {
+        // While the last update waits for a watcher, everything but answers is as good as lost: the
+        // peer says it again, and cannot make the device keep more than that.
+        let is_answer = matches!(
+            message,
+            Message::UpdateAcceptance(_) | Message::UpdateRejection(_)
+        );
+        if driver.is_waiting() && !is_answer {
             return Ok(());
         }
         if !driver.is_checked {

@@ -14,7 +14,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use embedded_storage::nor_flash::NorFlash;
-use perun_protocol::channel::Setup;
+use perun_protocol::channel::{Setup, max_batch};
 use perun_protocol::payment::PAYMENT_APP;
 use perun_protocol::wire::{
     Acceptance, Message, Proposal, ProposalId, ProposalRejection, Reason, RejectCode, Terms,
@@ -34,6 +34,8 @@ const MAX_PROPOSALS: usize = 2;
 /// The longest time to deposit that is agreed to, in nanoseconds.
 const LONGEST_FUNDING_NS: u64 = 24 * 3600 * 1_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
+/// Bytes that are kept free for what channels that are over have given away.
+const LONGEST_GIVEN: usize = 512;
 
 /// What a channel is to be, to be proposed.
 #[derive(Clone, Debug)]
@@ -161,6 +163,13 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         if !is_in_time || terms.fund_by < proposal.expires_at {
             return Err(CommandError::Deadlines);
         }
+        if terms.challenge_duration > self.settings.policy.max_challenge {
+            let most_secs = self.settings.policy.max_challenge.secs();
+            return Err(CommandError::ChallengeTooLong { most_secs });
+        }
+        if max_batch(self.settings.capacity.message as usize, terms.assets.len()) == 0 {
+            return Err(CommandError::TooManyAssets);
+        }
         let channel = proposal.channel(acceptance);
         channel.map_err(CommandError::Proposal)
     }
@@ -198,6 +207,10 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             return Err(Reason::new(RejectCode::Busy, text));
         }
         let now = self.time_for_command().map_err(|error| refused(&error))?;
+        // Who is known must be who has the channel.
+        if proposal.participant != Participant::Secp256k1(*peer) {
+            return Err(refused(&CommandError::OtherParticipant));
+        }
         // Nobody is asked about what can be no channel.
         let ours = Participant::Secp256k1(self.identity());
         let checked = self.check(&proposal, &acceptance(id, ours, [0; 32]), now);
@@ -252,7 +265,8 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         let acceptance = acceptance(*id, ours, draw(&mut self.random));
         let channel = self.check(&proposal, &acceptance, now)?;
         let slot = self.free_slot()?;
-        let setup = self.setup(&proposal, channel, Proposal::ACCEPTOR, false);
+        // Who proposes shows that he means it.
+        let setup = self.setup(&proposal, channel, Proposal::ACCEPTOR, true);
         self.store_opening(slot, &setup, &peer, *id)?;
         let limits = self.settings.times.limits();
         let machine = Machine::accept(setup, limits, Rc::clone(&self.key), acceptance);
@@ -301,6 +315,9 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         outgoing: &Outgoing,
         acceptance: &Acceptance,
     ) -> Result<(), CommandError> {
+        if acceptance.participant != Participant::Secp256k1(*peer) {
+            return Err(CommandError::OtherParticipant);
+        }
         let channel = outgoing.proposal.channel(acceptance);
         let channel = channel.map_err(CommandError::Proposal)?;
         let slot = self.free_slot()?;
@@ -431,8 +448,18 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         self.check_alive()?;
         let record = StoredOpening::encode(setup, peer, proposal);
         let batch = self.settings.capacity.batch;
-        let longest = longest_state(setup.params.assets().len(), batch);
-        let needed = self.store.footprint(record.len()) + self.store.footprint(longest);
+        let longest = |setup: &Setup| {
+            let length = longest_state(setup.params.assets().len(), batch);
+            self.store.footprint(length)
+        };
+        // The others can still grow as long as they may.
+        let others = self.drivers.iter().map(|other| {
+            let now = self.store.footprint(other.state_length);
+            longest(other.machine.setup()).saturating_sub(now)
+        });
+        let others: usize = others.sum();
+        let ours = self.store.footprint(record.len()) + longest(setup);
+        let needed = ours + others + self.store.footprint(LONGEST_GIVEN);
         let free = self.store.free();
         if free < needed {
             return Err(CommandError::NoRoom { needed, free });
@@ -462,7 +489,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
 /// Bytes of the longest record of a channel's state, at most: it holds what a sync does, and what was
 /// given away.
 fn longest_state(assets: usize, batch: usize) -> usize {
-    1024 + 320 * assets + batch
+    640 + 320 * assets + batch
 }
 
 fn acceptance(proposal: ProposalId, participant: Participant, nonce_share: [u8; 32]) -> Acceptance {

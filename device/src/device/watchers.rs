@@ -15,11 +15,14 @@ use perun_protocol::remote::{
     DisputeNotice, Fund, RemoteCode, RemoteMessage, RemoteRejection, WatchAck,
 };
 use perun_protocol::view::{Status, View};
-use perun_protocol::{ChannelId, PublicKey};
+use perun_protocol::{ChannelId, PublicKey, Timestamp};
 
 use super::Device;
 use crate::watching::fund;
 use crate::{Clock, Event, Random};
+
+/// So often a watcher is asked for the time if nothing else is asked, in nanoseconds.
+const TIME_EVERY_NS: u64 = 3600 * 1_000_000_000;
 
 impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     /// When a watcher is to be told something, at the latest.
@@ -32,23 +35,21 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             let live = drivers.filter(|driver| driver.machine.newest().is_some());
             live.map(move |driver| driver.watches[index].due_ns(retry_ns))
         });
-        due.min()
+        let watchers = &self.settings.watchers;
+        let is_any = watchers.iter().any(|watcher| self.is_connected(watcher));
+        due.chain(is_any.then(|| self.time_due_ns())).min()
     }
 
     /// Tells each watcher that is connected what it is to know next.
     pub(super) fn tell_watchers(&mut self, uptime_ns: u64) {
         for place in 0..self.drivers.len() {
             self.hurry_if_new(place);
-            let mut is_funder = true;
+            self.ask_to_fund(place, uptime_ns);
             for index in 0..self.settings.watchers.len() {
                 let watcher = self.settings.watchers[index];
                 if !self.is_connected(&watcher) {
                     continue;
                 }
-                if is_funder {
-                    self.ask_to_fund(place, &watcher, uptime_ns);
-                }
-                is_funder = false;
                 let retry_ns = self.settings.times.retry_ns;
                 let driver = &mut self.drivers[place];
                 let wanted = driver.wanted.as_ref();
@@ -71,19 +72,30 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         }
     }
 
-    fn ask_to_fund(&mut self, place: usize, watcher: &PublicKey, uptime_ns: u64) {
+    /// Has one watcher deposit: the one that was asked last, or the next one that is connected if that
+    /// has refused.
+    fn ask_to_fund(&mut self, place: usize, uptime_ns: u64) {
         let silence_ns = self.settings.times.silence_ns;
-        let driver = &mut self.drivers[place];
-        let is_wanted = driver.wanted == Some(AdjudicatorCall::Fund);
-        let is_asked = driver
-            .fund_asked_ns
-            .is_some_and(|asked| uptime_ns < asked.saturating_add(silence_ns));
-        if !is_wanted || is_asked {
+        let driver = &self.drivers[place];
+        if driver.wanted != Some(AdjudicatorCall::Fund) {
             return;
         }
-        if let Some(message) = fund(&driver.machine) {
-            driver.fund_asked_ns = Some(uptime_ns);
-            self.send(watcher, &message.encode());
+        let index = match driver.fund_asked {
+            // Two of them must not deposit at the same time.
+            Some((_, asked_ns)) if uptime_ns < asked_ns.saturating_add(silence_ns) => return,
+            _ => {
+                let watchers = &self.settings.watchers;
+                let count = watchers.len();
+                let order = (0..count).map(|place| (driver.fund_refused + place) % count);
+                let mut connected = order.filter(|index| self.is_connected(&watchers[*index]));
+                connected.next()
+            }
+        };
+        let driver = &mut self.drivers[place];
+        if let (Some(index), Some(message)) = (index, fund(&driver.machine)) {
+            driver.fund_asked = Some((index, uptime_ns));
+            let watcher = self.settings.watchers[index];
+            self.send(&watcher, &message.encode());
         }
     }
 
@@ -99,7 +111,10 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         if let Some(index) = self.watcher_index(watcher) {
             for driver in &mut self.drivers {
                 driver.watches[index].begin_again();
-                driver.fund_asked_ns = None;
+                // The same one is asked again: what it has done, it finds.
+                if driver.fund_asked.is_some_and(|(asked, _)| asked == index) {
+                    driver.fund_asked = None;
+                }
             }
         }
     }
@@ -113,6 +128,27 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
                 driver.machine.handle_lost_time();
             }
         }
+    }
+
+    /// Asks a watcher for the time, now and then, and until one has told it.
+    pub(super) fn ask_for_time(&mut self, uptime_ns: u64) {
+        if uptime_ns < self.time_due_ns() {
+            return;
+        }
+        self.time_asked_ns = uptime_ns;
+        let watchers = self.settings.watchers.clone();
+        for watcher in watchers {
+            self.send(&watcher, &RemoteMessage::TimeRequest.encode());
+        }
+    }
+
+    /// When watchers are asked for the time alone.
+    pub(super) fn time_due_ns(&self) -> u64 {
+        let pause_ns = match self.time.is_unknown() {
+            true => self.settings.times.retry_ns,
+            false => TIME_EVERY_NS,
+        };
+        self.time_asked_ns.saturating_add(pause_ns)
     }
 
     fn watcher_index(&self, watcher: &PublicKey) -> Option<usize> {
@@ -133,7 +169,8 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             }
             RemoteMessage::Time(time) => {
                 let uptime_ns = self.clock.uptime_ns();
-                self.time.observe(time.now, self.time_asked_ns, uptime_ns);
+                let asked_ns = self.time_asked_ns;
+                self.observe_time(time.now, asked_ns, uptime_ns, index);
             }
             RemoteMessage::DisputeNotice(notice) => self.handle_notice(index, notice),
             RemoteMessage::RemoteRejection(rejection) => self.handle_refusal(index, rejection),
@@ -150,10 +187,20 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             return;
         };
         if let Some(asked_ns) = self.drivers[place].watches[index].asked_ns() {
-            self.time.observe(ack.now, asked_ns, uptime_ns);
+            self.observe_time(ack.now, asked_ns, uptime_ns, index);
         }
         let now = self.now();
         let driver = &mut self.drivers[place];
+        if let Some(newer) = ack.newer {
+            // One that is not signed by all proves nothing but that the watcher is broken.
+            let _ = driver.machine.handle_shown(now, newer);
+        }
+        if ack.version > driver.newest() {
+            // It has what we have never signed, or will not show it.
+            driver.watches[index].doubt(uptime_ns.saturating_add(times.retry_ns));
+            let channel = ack.channel;
+            return self.tell(Event::WatcherContradicts { channel, watcher });
+        }
         let before = driver.watches[index].stored();
         driver.watches[index].answered(ack.version, uptime_ns.saturating_add(times.poll_ns));
         if before > ack.version && !matches!(driver.machine.view(), Some(view) if is_over(view)) {
@@ -170,26 +217,28 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             });
         }
         let driver = &mut self.drivers[place];
-        if let Some(newer) = ack.newer {
-            // One that is not signed by all proves nothing but that the watcher is broken.
-            let _ = driver.machine.handle_shown(now, newer);
-        }
         if let Some(view) = ack.view {
             let own = driver.machine.newest();
             if let Ok(mut view) = view.verify(driver.machine.params(), own) {
                 // Nobody has seen the future.
                 view.at = view.at.min(now);
-                driver.wanted = None;
-                for asset in ack.kept {
-                    driver.machine.handle_kept(asset);
+                driver.watches[index].says_over = is_over(&view);
+                // With what is over everything of it is forgotten, so one word is not enough.
+                let saying = driver
+                    .watches
+                    .iter()
+                    .filter(|watch| watch.says_over)
+                    .count();
+                if !is_over(&view) || saying >= driver.watches.len().min(2) {
+                    driver.wanted = None;
+                    for asset in ack.kept {
+                        driver.machine.handle_kept(asset);
+                    }
+                    driver.machine.handle_view(now, view);
                 }
-                driver.machine.handle_view(now, view);
             }
         }
-        let is_first = !core::mem::replace(&mut driver.is_checked, true);
-        if is_first {
-            self.connect_channel(&ack.channel);
-        }
+        self.check_copies(uptime_ns);
         self.wait_if_wanted(place, index, uptime_ns);
     }
 
@@ -245,21 +294,24 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             return;
         };
         match code {
-            // It is told everything, and asked what it has.
             RemoteCode::UnknownChannel => {
-                driver.watches[index].forgot();
-                let is_first = !core::mem::replace(&mut driver.is_checked, true);
-                if is_first {
-                    self.connect_channel(&channel);
+                let had = driver.watches[index].stored().is_some();
+                driver.watches[index].forgot(uptime_ns.saturating_add(retry_ns));
+                if had {
+                    self.tell(Event::WatcherForgot { channel, watcher });
                 }
-                return;
+                return self.check_copies(uptime_ns);
             }
             _ if about == Fund::KIND => {
-                // Sooner than if there had been no answer at all.
+                // Another one may do it, sooner than if there had been no answer at all.
                 let again_ns = uptime_ns.saturating_add(retry_ns);
-                driver.fund_asked_ns = Some(again_ns.saturating_sub(silence_ns));
+                driver.fund_asked = Some((index, again_ns.saturating_sub(silence_ns)));
+                driver.fund_refused = index + 1;
             }
-            RemoteCode::Outdated => driver.watches[index].ask_at(0),
+            // It shows what it has when it is asked.
+            RemoteCode::Outdated => {
+                driver.watches[index].doubt(uptime_ns.saturating_add(retry_ns));
+            }
             _ => driver.watches[index].ask_at(uptime_ns.saturating_add(retry_ns)),
         }
         self.tell(Event::WatcherRefused {
@@ -268,6 +320,14 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             code,
             text,
         });
+    }
+
+    fn observe_time(&mut self, told: Timestamp, asked_ns: u64, uptime_ns: u64, index: usize) {
+        let watchers = self.settings.watchers.iter().enumerate();
+        let mut others = watchers.filter(|(other, _)| *other != index);
+        let another = others.any(|(_, watcher)| self.is_connected(watcher));
+        let by = (index, another);
+        self.time.observe(told, asked_ns, uptime_ns, by);
     }
 
     fn place(&self, channel: &ChannelId) -> Option<usize> {

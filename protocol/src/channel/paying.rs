@@ -65,6 +65,11 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         balance.checked_sub(self.queue.total(asset))
     }
 
+    /// What of an asset waits to be paid and is not proposed yet.
+    pub fn queued(&self, asset: AssetIdx) -> Amount {
+        self.queue.total(asset)
+    }
+
     /// Asks the peer to pay. It binds nobody.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ const BEGINNING_NS: u64 = 1_800_000_000 * SECOND_NS;
 const STEP_NS: u64 = SECOND_NS / 4;
 
 /// Big words make few cut points.
-pub type Flash = Nor<1, 16, 8192>;
+pub type Flash = Nor<1, 16, 16384>;
 pub type TestDevice = Device<SharedFlash, Chance, WorldClock>;
 
 /// A flash that outlives a device which does not start.
@@ -210,7 +210,7 @@ impl World {
     }
 
     fn start_on(&mut self, flash: SharedFlash) -> Result<(), StartError<Failure>> {
-        let store = Store::open(flash, 0..4 * 8192).map_err(StartError::Store)?;
+        let store = Store::open(flash, 0..4 * 16384).map_err(StartError::Store)?;
         self.starts += 1;
         let parts = Parts {
             store,
@@ -503,6 +503,7 @@ pub fn policy(peer: PublicKey) -> Policy {
             max_deposit: units(2000),
         }],
         period_ns: 3600 * SECOND_NS,
+        max_challenge: ChallengeDuration::from_secs(3600).unwrap(),
         receive_only: false,
         accepts_proposals: true,
     }
