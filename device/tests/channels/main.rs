@@ -7,4 +7,5 @@ mod hostile;
 mod limits;
 mod paying;
 mod rollback;
+mod watchers;
 mod world;

@@ -10,10 +10,11 @@ use perun_protocol::remote::{
     UnverifiedView, WatchAck,
 };
 use perun_protocol::signature::K256;
-use perun_protocol::view::Status;
+use perun_protocol::view::{Status, View};
 use perun_protocol::wire::Text;
 use perun_protocol::{
-    ChannelId, Params, PartIdx, SecretKey, SignedState, SignedWithdrawalAuth, Timestamp, Version,
+    Amount, Balances, ChannelId, Params, PartIdx, SecretKey, SignedState, SignedWithdrawalAuth,
+    Timestamp, Version,
 };
 
 use super::chain::Chain;
@@ -31,6 +32,14 @@ pub struct Watcher {
     /// Version and signatures of every state that it was given.
     pub given: Vec<SignedState>,
     pub bytes: usize,
+    /// How many messages it has got.
+    pub heard: usize,
+    /// Says no to everything, for this reason.
+    pub refuses: Option<RemoteCode>,
+    /// Says that every channel is over, and nothing is left.
+    pub says_over: bool,
+    /// Claims to have this version, and does not show it.
+    pub claims: Option<Version>,
 }
 
 struct Watched {
@@ -53,6 +62,10 @@ impl Watcher {
             blind_since: None,
             given: Vec::new(),
             bytes: 0,
+            heard: 0,
+            refuses: None,
+            says_over: false,
+            claims: None,
         }
     }
 
@@ -73,10 +86,22 @@ impl Watcher {
 
     pub fn handle(&mut self, bytes: &[u8], chain: &mut Chain, now: Timestamp) {
         self.bytes += bytes.len();
+        self.heard += 1;
         if self.is_silent {
             return;
         }
-        match RemoteMessage::decode(bytes).unwrap() {
+        let message = RemoteMessage::decode(bytes).unwrap();
+        if let (Some(code), Some(channel)) = (self.refuses, message.channel()) {
+            let rejection = RemoteRejection {
+                channel,
+                part: PartIdx::new(0),
+                about: message.kind(),
+                code,
+                text: Text::default(),
+            };
+            return self.send(&RemoteMessage::RemoteRejection(rejection));
+        }
+        match message {
             RemoteMessage::TimeRequest => self.send(&RemoteMessage::Time(Time { now })),
             RemoteMessage::Fund(fund) => {
                 let initial = fund.initial.verify(&fund.params).unwrap();
@@ -151,12 +176,22 @@ impl Watcher {
             }
             None => chain.view(&watched.params, now),
         };
+        let view = match self.says_over {
+            true => View {
+                at: now,
+                status: Status::Concluded {
+                    remainders: Balances::zero(1, 2).unwrap(),
+                    in_flight: vec![Amount::ZERO],
+                },
+            },
+            false => view,
+        };
         let newest = &watched.newest;
         let newer = (Some(newest.version()) > knows).then(|| newest.clone().into());
         let ack = WatchAck {
             channel: *channel,
             part: watched.part,
-            version: Some(newest.version()),
+            version: self.claims.or(Some(newest.version())),
             now,
             view: Some(UnverifiedView::of(&view, knows)),
             newer,
