@@ -191,6 +191,11 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         &self.settings
     }
 
+    /// Whether the flash has failed: nothing happens any more before the next start.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
     /// The store, to look at its wear.
     pub fn store(&self) -> &Store<F> {
         &self.store

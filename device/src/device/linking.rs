@@ -111,6 +111,11 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         !self.links.iter().any(|link| link.id == id)
     }
 
+    /// Who is at the other end of a link, once it has proved that.
+    pub fn peer(&self, id: LinkId) -> Option<PublicKey> {
+        self.links.iter().find(|link| link.id == id)?.peer
+    }
+
     /// A link's stream is closed.
     pub fn hung_up(&mut self, id: LinkId) {
         self.end_link(id);

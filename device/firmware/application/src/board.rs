@@ -47,6 +47,9 @@ pub trait Panel {
     /// keeps this from being called.
     fn alive(&mut self) {}
 
+    /// Starts the board anew: its flash has failed, and only a start tells what it holds.
+    fn restart(&mut self);
+
     /// Called when somebody asks for the status: a board can log what it knows of itself.
     fn report(&mut self) {}
 }

@@ -3,12 +3,15 @@
 use core::fmt;
 
 use embassy_futures::select::{Either, select};
-use embassy_time::{Duration, Ticker};
+use embassy_time::{Duration, Ticker, Timer};
 use embedded_storage::nor_flash::NorFlash;
 use perun_device::Random;
 
 use crate::shared::Shared;
 use crate::{Light, Panel, Press, Presses};
+
+/// The pause before a board whose flash has failed is started anew.
+const RESTART: Duration = Duration::from_secs(5);
 
 /// A light, and whether it is on: boards need not be able to tell.
 struct Toggle {
@@ -67,6 +70,12 @@ pub(crate) async fn run<F: NorFlash, R: Random>(
                         refused.toggle(&mut panel);
                     }
                 }
+            }
+            Either::Second(()) if shared.look(|owner| owner.device.has_failed()) => {
+                // Not at once: a flash that fails at each start should not be worn out by that.
+                log::error!("starting anew in {} s", RESTART.as_secs());
+                Timer::after(RESTART).await;
+                panel.restart();
             }
             Either::Second(()) => {
                 alive.toggle(&mut panel);

@@ -112,6 +112,10 @@ async fn keep_dialling<F: NorFlash, R: Random>(
     let mut pause = Pause::new();
     loop {
         line.stack.wait_config_up().await;
+        // A peer that has dialled us is there already.
+        while shared.look(|owner| owner.device.is_connected(&key)) {
+            Timer::after(Pause::new().next()).await;
+        }
         let changed = line.changed;
         let mut socket = line.socket();
         socket.set_timeout(Some(SILENCE));
@@ -126,7 +130,7 @@ async fn keep_dialling<F: NorFlash, R: Random>(
                     log::info!("{address}: connected");
                     let ended = serve(shared, changed, &mut socket, link).await;
                     log::info!("{address}: closed, {}", ended.why);
-                    if ended.heard {
+                    if ended.was_proved {
                         pause = Pause::new();
                     }
                 }
@@ -168,8 +172,8 @@ async fn keep_answering<F: NorFlash, R: Random>(
 
 /// How a connection came to its end.
 struct Ended {
-    /// Whether the device understood anything that came over it.
-    heard: bool,
+    /// Whether the other side had proved who it is.
+    was_proved: bool,
     why: Why,
 }
 
@@ -195,10 +199,10 @@ async fn serve<F: NorFlash, R: Random>(
     socket: &mut TcpSocket<'_>,
     link: LinkId,
 ) -> Ended {
-    let mut heard = false;
+    let mut was_proved = false;
     let (reader, writer) = socket.split();
     let why = match select(
-        receive(shared, reader, link, &mut heard),
+        receive(shared, reader, link, &mut was_proved),
         transmit(shared, changed, writer, link),
     )
     .await
@@ -210,14 +214,14 @@ async fn serve<F: NorFlash, R: Random>(
     if !matches!(with_timeout(GOODBYE, socket.flush()).await, Ok(Ok(()))) {
         socket.abort();
     }
-    Ended { heard, why }
+    Ended { was_proved, why }
 }
 
 async fn receive<F: NorFlash, R: Random>(
     shared: &Shared<F, R>,
     mut reader: TcpReader<'_>,
     link: LinkId,
-    heard: &mut bool,
+    was_proved: &mut bool,
 ) -> Why {
     loop {
         let received = reader.read_with(|bytes| {
@@ -225,7 +229,7 @@ async fn receive<F: NorFlash, R: Random>(
             (bytes.len(), received)
         });
         match received.await {
-            Ok(Ok(())) => *heard = true,
+            Ok(Ok(())) => *was_proved |= shared.look(|owner| owner.device.peer(link).is_some()),
             Ok(Err(error)) => return Why::Device(error),
             Err(error) => return Why::Network(error),
         }

@@ -12,7 +12,7 @@ mod status;
 
 use core::fmt;
 
-use embassy_time::Instant;
+use embassy_time::{Duration, Instant};
 use embedded_storage::nor_flash::NorFlash;
 use perun_device::{Approval, ChannelTerms, Clock, CommandError, Event, Parts, Random, StartError};
 use perun_protocol::channel::Event as ChannelEvent;
@@ -28,6 +28,9 @@ pub(crate) type Device<F, R> = perun_device::Device<F, R, Uptime>;
 
 /// All channels that are proposed here are in the one asset of the settings.
 const ASSET: AssetIdx = AssetIdx::new(0);
+
+/// What a peer wants cannot be approved sooner: the press may have been meant for something else.
+const TIME_TO_LOOK: Duration = Duration::from_secs(2);
 
 /// For how long the peer can pay what a press asks for.
 const REQUEST_NS: u64 = 5 * 60 * 1_000_000_000;
@@ -50,10 +53,19 @@ pub(crate) struct Owner<F, R> {
     payment: Payment,
     /// Chosen by a press, on top of what the settings say.
     receive_only: bool,
-    waiting: Option<Waiting>,
+    waiting: Option<Waits>,
 }
 
-/// What waits for the owner's word. Of several, the newest.
+/// Something that waits for the owner's word, and since when.
+#[derive(Clone, Debug)]
+struct Waits {
+    what: Waiting,
+    since: Instant,
+}
+
+/// What waits for the owner's word: one thing at a time. A press of his own takes the place of
+/// anything; what a peer wants takes the place of nothing, so that a press never means something that
+/// came while the finger was on its way.
 #[derive(Clone, Debug)]
 enum Waiting {
     Payment {
@@ -71,6 +83,8 @@ pub(crate) enum Refusal {
     NoChannel,
     /// Nothing waits for the owner's word.
     NothingWaits,
+    /// What waits has only just come.
+    TooSoon,
     /// Another press has said so.
     ReceiveOnly,
     /// The device's reason.
@@ -87,6 +101,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoChannel => write!(f, "there is no channel with the peer"),
+            Self::TooSoon => write!(f, "what waits has only just come; look, and press again"),
             Self::NothingWaits => write!(f, "nothing waits for approval"),
             Self::ReceiveOnly => write!(f, "only receiving at present"),
             Self::Device(error) => error.fmt(f),
@@ -135,15 +150,40 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
         match &event {
             Event::Proposed { proposal, asks, .. } => match asks {
                 None if !self.receive_only => self.accept(proposal),
-                _ => self.waiting = Some(Waiting::Proposal(*proposal)),
+                _ => self.let_wait(Waiting::Proposal(*proposal)),
             },
             Event::Channel {
                 event: ChannelEvent::Requested(request),
                 ..
-            } => self.waiting = Some(Waiting::Request(request.clone())),
+            } => self.let_wait(Waiting::Request(request.clone())),
             _ => {}
         }
         Some(event)
+    }
+
+    /// Lets something wait for the owner's word, or turns it down if something waits already.
+    fn let_wait(&mut self, what: Waiting) {
+        if let Some(waits) = self.waiting.take()
+            && !self.has_lapsed(&waits.what)
+        {
+            self.waiting = Some(waits);
+            if let Err(refusal) = self.turn_down(what, "something else waits for the owner") {
+                log::warn!("{refusal}");
+            }
+            return;
+        }
+        let since = Instant::now();
+        self.waiting = Some(Waits { what, since });
+    }
+
+    fn has_lapsed(&mut self, what: &Waiting) -> bool {
+        // The device forgets proposals by itself; a payment is the owner's own.
+        let Waiting::Request(request) = what else {
+            return false;
+        };
+        self.device
+            .chain_time()
+            .is_none_or(|now| request.expires_at <= now)
     }
 
     fn accept(&mut self, proposal: &ProposalId) {
@@ -173,6 +213,11 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
             Press::Refuse => self.refuse(),
             Press::ReceiveOnly => {
                 self.receive_only = !self.receive_only;
+                if self.receive_only
+                    && let Ok(channel) = self.channel()
+                {
+                    self.device.cancel_queued(&channel)?;
+                }
                 log::info!("receive only: {}", self.receive_only);
                 Ok(())
             }
@@ -204,7 +249,8 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
             Ok(_) => Ok(()),
             Err(error) => {
                 if error.is_up_to_owner() {
-                    self.waiting = Some(Waiting::Payment { channel, payment });
+                    let _ = self.refuse();
+                    self.let_wait(Waiting::Payment { channel, payment });
                 }
                 Err(error.into())
             }
@@ -232,7 +278,17 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
     }
 
     fn approve(&mut self) -> Result<(), Refusal> {
-        match self.waiting.take().ok_or(Refusal::NothingWaits)? {
+        let waits = self.waiting.as_ref().ok_or(Refusal::NothingWaits)?;
+        let is_ours = matches!(waits.what, Waiting::Payment { .. });
+        if !is_ours && waits.since.elapsed() < TIME_TO_LOOK {
+            return Err(Refusal::TooSoon);
+        }
+        let what = waits.what.clone();
+        self.waiting = None;
+        if self.has_lapsed(&what) {
+            return Err(Refusal::NothingWaits);
+        }
+        match what {
             Waiting::Payment { channel, payment } => self.pay(channel, payment, Approval::Owner),
             Waiting::Request(request) => {
                 self.pay(request.channel, request.payment(), Approval::Owner)
@@ -244,17 +300,18 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
     }
 
     fn refuse(&mut self) -> Result<(), Refusal> {
-        match self.waiting.take().ok_or(Refusal::NothingWaits)? {
+        let waits = self.waiting.take().ok_or(Refusal::NothingWaits)?;
+        self.turn_down(waits.what, "the owner refuses")
+    }
+
+    fn turn_down(&mut self, what: Waiting, words: &str) -> Result<(), Refusal> {
+        match what {
             Waiting::Payment { .. } => {}
             Waiting::Request(request) => {
-                let words = "the owner refuses";
                 self.device
                     .reject_request(&request.channel, request.id, words)?;
             }
-            Waiting::Proposal(proposal) => {
-                self.device
-                    .reject_proposal(&proposal, "the owner refuses")?;
-            }
+            Waiting::Proposal(proposal) => self.device.reject_proposal(&proposal, words)?,
         }
         Ok(())
     }

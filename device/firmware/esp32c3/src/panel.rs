@@ -34,6 +34,10 @@ impl Panel for Lights {
         };
         led.set_level(on.into());
     }
+
+    fn restart(&mut self) {
+        esp_hal::system::software_reset();
+    }
 }
 
 /// The lights, and a watchdog that resets the board unless the application shows that it is alive.
@@ -61,5 +65,9 @@ impl Panel for Watched {
 
     fn alive(&mut self) {
         self.watchdog.feed();
+    }
+
+    fn restart(&mut self) {
+        esp_hal::system::software_reset();
     }
 }

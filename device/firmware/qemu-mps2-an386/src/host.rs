@@ -17,6 +17,7 @@ use semihosting::io::{self, Read as _, Stdout, Write as _};
 
 /// Exit codes of QEMU.
 pub const REFUSED: i32 = 2;
+pub const FLASH_FAILED: i32 = 3;
 const PANIC: i32 = 101;
 pub const HARD_FAULT: i32 = 102;
 

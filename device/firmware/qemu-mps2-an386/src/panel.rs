@@ -26,4 +26,8 @@ impl Panel for Lights {
         #[cfg(feature = "figures")]
         crate::memory::report();
     }
+
+    fn restart(&mut self) {
+        crate::host::exit(crate::host::FLASH_FAILED);
+    }
 }

@@ -37,6 +37,10 @@ impl Panel for Lights {
         };
         led.set_level(on.into());
     }
+
+    fn restart(&mut self) {
+        cortex_m::peripheral::SCB::sys_reset();
+    }
 }
 
 /// The lights, and a watchdog that resets the board unless the application shows that it is alive.
@@ -64,5 +68,9 @@ impl Panel for Watched {
 
     fn alive(&mut self) {
         self.watchdog.pet();
+    }
+
+    fn restart(&mut self) {
+        cortex_m::peripheral::SCB::sys_reset();
     }
 }

@@ -3,12 +3,17 @@
 use embedded_storage::nor_flash::NorFlash;
 use perun_device::store::Store;
 use perun_device::{AssetPolicy, Capacity, Policy, StartError, Times};
-use perun_protocol::{Amount, AssetId};
+use perun_protocol::{Amount, AssetId, ChallengeDuration};
 
 use crate::settings::{PerPeriod, Settings};
 use crate::{LINKS, settings};
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// For so long a peer that vanishes can hold the board's money up, unless the settings name longer.
+const LONGEST_CHALLENGE: ChallengeDuration = match ChallengeDuration::from_secs(24 * 3600) {
+    Some(duration) => duration,
+    None => panic!("a day is a challenge duration"),
+};
 
 /// The store, on the whole flash that the board gives.
 pub(super) fn store<F: NorFlash>(flash: F) -> Result<Store<F>, StartError<F::Error>> {
@@ -58,6 +63,7 @@ fn policy(settings: &Settings) -> Policy {
         peers: settings.peers.iter().map(|peer| peer.key).collect(),
         assets: [asset].into(),
         period_ns: u64::from(per_period.period_secs) * SECOND_NS,
+        max_challenge: settings.challenge.max(LONGEST_CHALLENGE),
         receive_only,
         // `Owner` accepts those that the policy allows, unless a press has said otherwise.
         accepts_proposals: false,
