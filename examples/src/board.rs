@@ -21,6 +21,9 @@ use crate::Failure;
 pub const HOST: &str = "10.0.0.1";
 /// The machine emulator that a board runs in.
 const QEMU: &str = "qemu-system-arm";
+/// The folder of all firmware, and that of this board in it.
+const FIRMWARE: &str = "device/firmware";
+const BOARD: &str = "qemu-mps2-an386";
 /// How long anything on a board may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -29,6 +32,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Firmware {
     folder: PathBuf,
     image: PathBuf,
+    has_figures: bool,
+}
+
+/// How large an image is, in bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Size {
+    /// What it takes of the flash.
+    pub flash: u64,
+    /// What its statics take of the RAM, memory that they set apart for a heap included.
+    pub ram: u64,
 }
 
 impl Firmware {
@@ -37,6 +50,23 @@ impl Firmware {
     /// # Errors
     /// What is missing, and how to get it.
     pub async fn build() -> Result<Self, Failure> {
+        Self::build_with(&[]).await
+    }
+
+    /// Builds a firmware that logs what things cost, for boards that count instructions: there a
+    /// nanosecond is one. It takes the place of one without figures that was built before.
+    ///
+    /// # Errors
+    /// As [`Firmware::build`].
+    pub async fn build_with_figures() -> Result<Self, Failure> {
+        let plain = Self::build_with(&["--features", "figures"]).await?;
+        Ok(Self {
+            has_figures: true,
+            ..plain
+        })
+    }
+
+    async fn build_with(arguments: &[&str]) -> Result<Self, Failure> {
         let there = Command::new(QEMU)
             .arg("--version")
             .stdout(Stdio::null())
@@ -48,8 +78,7 @@ impl Firmware {
             )
             .into());
         }
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let folder = root.join("device/firmware/qemu-mps2-an386");
+        let folder = root().join(FIRMWARE).join(BOARD);
         const TARGET: &str = "thumbv7em-none-eabihf";
         // Without rustup the target may be there by other means: the build tells.
         let _ = Command::new("rustup")
@@ -58,15 +87,13 @@ impl Firmware {
             .stderr(Stdio::null())
             .status()
             .await;
-        let target = match env::var_os("CARGO_TARGET_DIR") {
-            Some(target) => PathBuf::from(target).join("firmware"),
-            None => root.join("target/firmware"),
-        };
+        let target = target_folder()?;
         tracing::info!("Building the firmware");
         let built = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["build", "--release", "--locked", "--quiet"])
+            .args(arguments)
             .current_dir(&folder)
-            .env("CARGO_TARGET_DIR", std::path::absolute(&target)?)
+            .env("CARGO_TARGET_DIR", &target)
             // It would take the place of what the folder's configuration says.
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -79,9 +106,56 @@ impl Firmware {
             )
             .into());
         }
-        let image = std::path::absolute(target.join(TARGET).join("release/perun-qemu-mps2-an386"))?;
-        Ok(Self { folder, image })
+        let image = target
+            .join(TARGET)
+            .join("release")
+            .join(format!("perun-{BOARD}"));
+        Ok(Self {
+            folder,
+            image,
+            has_figures: false,
+        })
     }
+
+    /// How large the firmware is that [`Firmware::build`] builds.
+    ///
+    /// # Errors
+    /// If it cannot be built, or tools to look into it are missing.
+    pub async fn size() -> Result<Size, Failure> {
+        let script = root().join(FIRMWARE).join("sizes");
+        let told = Command::new(script)
+            .arg(BOARD)
+            .env("CARGO_TARGET_DIR", target_folder()?)
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .stderr(Stdio::inherit())
+            .output()
+            .await?;
+        let told = String::from_utf8(told.stdout)?;
+        let size = told.lines().find_map(parse_size);
+        size.ok_or_else(|| "the firmware cannot be measured; that needs readelf (binutils)".into())
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Where firmware is built: targets and profiles are others than the host's.
+fn target_folder() -> Result<PathBuf, Failure> {
+    let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| root().join("target"));
+    Ok(std::path::absolute(target.join("firmware"))?)
+}
+
+/// `qemu-mps2-an386 text rodata data bss flash RAM`
+fn parse_size(line: &str) -> Option<Size> {
+    let sizes = line.strip_prefix(BOARD)?.split_whitespace();
+    let sizes: Vec<u64> = sizes.map_while(|size| size.parse().ok()).collect();
+    let [_, _, _, _, flash, ram] = sizes[..] else {
+        return None;
+    };
+    Some(Size { flash, ram })
 }
 
 /// A board that runs.
@@ -124,6 +198,10 @@ impl Board {
             .kill_on_drop(true);
         if let Some(port) = port {
             command.env("NIC", format!(",hostfwd=tcp:127.0.0.1:{port}-:1234"));
+        }
+        if firmware.has_figures {
+            // An instruction takes a nanosecond of the board's time, whatever this machine does.
+            command.env("MORE", "-icount shift=0");
         }
         let mut child = command.spawn()?;
         let keys = child.stdin.take().ok_or("the board has no keys")?;
@@ -168,6 +246,20 @@ impl Board {
         };
         let read = timeout(PATIENCE, reading).await;
         read.map_err(|_| format!("{name} did not say in time: {what}"))?
+    }
+
+    /// The lines of the log until none comes for so long.
+    ///
+    /// # Errors
+    /// If the board ends.
+    pub async fn until_silent(&mut self, silence: Duration) -> Result<Vec<String>, Failure> {
+        let mut lines = Vec::new();
+        while let Ok(line) = timeout(silence, self.log.next_line()).await {
+            let line = line?.ok_or_else(|| format!("{} ended", self.name))?;
+            tracing::debug!("{}: {line}", self.name);
+            lines.push(line);
+        }
+        Ok(lines)
     }
 
     /// Who the board is, as it says when it starts, in hex digits.
@@ -242,6 +334,18 @@ fn parse_channel(line: &str) -> Option<Channel> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_size_of_a_firmware_is_read() {
+        let line = "qemu-mps2-an386     178640     21532        28     75420    200200     75448";
+        let size = Size {
+            flash: 200_200,
+            ram: 75_448,
+        };
+        assert_eq!(parse_size(line), Some(size));
+        let head = "board                 text    rodata      data       bss     flash       RAM";
+        assert_eq!(parse_size(head), None);
+    }
 
     #[test]
     fn what_a_board_says_of_its_channel_is_read() {

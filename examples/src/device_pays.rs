@@ -29,29 +29,28 @@ const COUNTERPART: &str = "Counterpart";
 /// Who deposits and watches for the board.
 const SERVICE: &str = "Service";
 /// Whom the board's money goes to in the end.
-const OWNER: &str = "Owner of the board";
+pub(crate) const OWNER: &str = "Owner of the board";
 
 /// What each side deposits, in units.
 const DEPOSIT: u128 = 1_000_000;
 /// What a press pays, in units.
-const PAYMENT: u128 = 100;
+pub(crate) const PAYMENT: u128 = 100;
 /// How often the power fails in the middle of everything.
 const POWER_CUTS: usize = 5;
 
 /// What happens around the boards.
-struct World {
+pub(crate) struct World {
     network: LocalNetwork,
     place: Place,
     folder: Scratch,
-    firmware: Firmware,
-    service: RemoteService,
+    pub(crate) firmware: Firmware,
+    pub(crate) service: RemoteService,
     service_address: SocketAddr,
-    service_key: PublicKey,
+    pub(crate) service_key: PublicKey,
 }
 
 impl World {
-    async fn start() -> Result<Self, Failure> {
-        let firmware = Firmware::build().await?;
+    pub(crate) async fn start(firmware: Firmware) -> Result<Self, Failure> {
         let folder = Scratch::new("device-pays")?;
         let (network, place) = Place::local(&[COUNTERPART, SERVICE]).await?;
         let papers = Papers::demo(SERVICE)?;
@@ -94,24 +93,24 @@ impl World {
         })
     }
 
-    fn node(&self) -> Contact {
+    pub(crate) fn node(&self) -> Contact {
         Contact {
             key: self.service_key,
             address: Some(format!("{HOST}:{}", self.service_address.port())),
         }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write_settings(&self, name: &str, settings: &str) -> Result<PathBuf, Failure> {
+    pub(crate) fn write_settings(&self, name: &str, settings: &str) -> Result<PathBuf, Failure> {
         let file = self.file(name);
         std::fs::write(&file, settings)?;
         Ok(file)
     }
 
-    async fn counterpart(&self) -> Result<Counterpart, Failure> {
+    pub(crate) async fn counterpart(&self) -> Result<Counterpart, Failure> {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let folder = self.folder.path();
         let person = Person::start(COUNTERPART, &self.place, folder, loopback).await?;
@@ -162,7 +161,7 @@ impl World {
 /// # Errors
 /// If anything does not add up.
 pub async fn one_board_and_its_counterpart() -> Result<(), Failure> {
-    let world = World::start().await?;
+    let world = World::start(Firmware::build().await?).await?;
     let counterpart = world.counterpart().await?;
     let receiver = Papers::demo(OWNER)?.account()?;
     let settings = counterpart.settings(HOST, vec![world.node()], Some(receiver))?;
@@ -292,7 +291,7 @@ pub async fn one_board_and_its_counterpart() -> Result<(), Failure> {
 /// # Errors
 /// If anything does not add up.
 pub async fn two_boards() -> Result<(), Failure> {
-    let world = World::start().await?;
+    let world = World::start(Firmware::build().await?).await?;
     let port = std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .port();
@@ -354,7 +353,7 @@ pub async fn two_boards() -> Result<(), Failure> {
 }
 
 /// A press on the button that proposes a channel, and what comes of it.
-async fn propose(board: &mut Board) -> Result<(), Failure> {
+pub(crate) async fn propose(board: &mut Board) -> Result<(), Failure> {
     wait_until("the board may propose", async || {
         board.press(b'o').await?;
         board

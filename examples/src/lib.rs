@@ -20,6 +20,7 @@ mod books;
 mod channel;
 mod connect;
 pub mod counterpart;
+pub mod device_figures;
 pub mod device_pays;
 pub mod dispute;
 pub mod happy;

@@ -27,6 +27,7 @@ extern crate std;
 
 mod board;
 mod debounce;
+mod figures;
 mod front;
 mod link;
 mod owner;

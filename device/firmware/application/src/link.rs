@@ -18,11 +18,11 @@ use embedded_storage::nor_flash::NorFlash;
 use perun_device::{LinkError, LinkId, Random};
 use perun_protocol::PublicKey;
 
-use crate::Settings;
 use crate::owner::Owner;
 use crate::pause::Pause;
 use crate::settings::MAX_DIALLED;
 use crate::shared::{Changed, Shared};
+use crate::{Settings, figures};
 
 /// How many links a device keeps: what it dials, and [`ANSWERED`].
 pub const LINKS: usize = MAX_DIALLED + ANSWERED;
@@ -200,6 +200,7 @@ async fn serve<F: NorFlash, R: Random>(
     link: LinkId,
 ) -> Ended {
     let mut was_proved = false;
+    figures::opened(link, socket.remote_endpoint());
     let (reader, writer) = socket.split();
     let why = match select(
         receive(shared, reader, link, &mut was_proved),
@@ -225,6 +226,7 @@ async fn receive<F: NorFlash, R: Random>(
 ) -> Why {
     loop {
         let received = reader.read_with(|bytes| {
+            figures::carried(link, "received", bytes.len());
             let received = shared.call("receive", |owner| owner.device.receive(link, bytes));
             (bytes.len(), received)
         });
@@ -262,6 +264,7 @@ async fn transmit<F: NorFlash, R: Random>(
                 device.transmitted(link, count);
                 count
             });
+            figures::carried(link, "sent", count);
             (count, ())
         });
         if let Err(error) = sent.await {

@@ -7,6 +7,7 @@ use embassy_sync::signal::Signal;
 use embedded_storage::nor_flash::NorFlash;
 use perun_device::Random;
 
+use crate::figures::timed;
 use crate::link::LINKS;
 use crate::owner::Owner;
 
@@ -52,14 +53,4 @@ impl<F: NorFlash, R: Random> Shared<F, R> {
     pub(crate) fn look<T>(&self, act: impl FnOnce(&mut Owner<F, R>) -> T) -> T {
         act(&mut self.owner.borrow_mut())
     }
-}
-
-/// Runs `act`; with the feature `figures` logs how long that took.
-fn timed<T>(what: &str, act: impl FnOnce() -> T) -> T {
-    let begin = cfg!(feature = "figures").then(embassy_time::Instant::now);
-    let outcome = act();
-    if let Some(begin) = begin {
-        log::info!("figures: {what} took {} ns", begin.elapsed().as_nanos());
-    }
-    outcome
 }

@@ -29,7 +29,7 @@ mod figures {
 
     use embedded_alloc::LlffHeap;
 
-    use super::HEAP;
+    use super::{HEAP, HEAP_BYTES};
 
     /// What `cortex-m-rt` paints the stack with before anything runs.
     const PAINT: u32 = 0xcccc_cccc;
@@ -78,10 +78,11 @@ mod figures {
     /// Logs what was used since the start.
     pub fn report() {
         log::info!(
-            "figures: stack {} B at most; heap {} B now, {} B at most, {} allocations; {} ns since the start",
+            "figures: stack {} B at most; heap {} B now, {} B at most of {} B, {} allocations; {} ns since the start",
             stack_bytes(),
             HEAP.heap.used(),
             HEAP.peak.load(Ordering::Relaxed),
+            HEAP_BYTES,
             HEAP.allocations.load(Ordering::Relaxed),
             embassy_time::Instant::now().as_nanos(),
         );

@@ -7,6 +7,7 @@ use perun_device::Random;
 use perun_protocol::PublicKey;
 
 use super::Device;
+use crate::figures;
 
 /// A key in hex digits, as settings name it.
 pub(crate) struct Hex<'a>(pub(crate) &'a PublicKey);
@@ -54,4 +55,5 @@ pub(super) fn report<F: NorFlash, R: Random>(device: &Device<F, R>) {
             channel.balance.first().copied().unwrap_or_default(),
         );
     }
+    figures::worn(device.store().wear());
 }
