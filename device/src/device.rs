@@ -133,51 +133,58 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         Ok(device)
     }
 
+    /// Reads all channels. Here and elsewhere, functions are kept apart whose frames would otherwise
+    /// lie on the stack under every signature.
+    #[inline(never)]
     fn restore(&mut self) -> Result<(), StartError<F::Error>> {
-        let channels = self.settings.capacity.channels;
         let slots: Vec<_> = self.store.keys().filter_map(records::slot_of).collect();
-        for slot in slots {
-            let mut bytes = Vec::new();
-            let found = self.store.read(records::opening(slot), &mut bytes);
-            found.map_err(StartError::Store)?;
-            if self.drivers.len() == channels {
-                return Err(StartError::Capacity { channels });
-            }
-            let what = "a channel's opening";
-            let opening = StoredOpening::decode(&bytes).ok_or(StartError::Record { what })?;
-            let found = self.store.read(records::state(slot), &mut bytes);
-            if !found.map_err(StartError::Store)? {
-                // The power failed before anything of it was signed.
-                let removed = self.store.remove(records::opening(slot));
-                removed.map_err(StartError::Store)?;
-                continue;
-            }
-            let what = "a channel's state";
-            let state = StoredState::decode(&bytes).ok_or(StartError::Record { what })?;
-            let StoredOpening {
-                setup,
-                peer,
-                proposal,
-            } = opening;
-            if self.is_watcher(&peer) {
-                return Err(StartError::WatcherHasInterest);
-            }
-            let state_length = bytes.len();
-            let payments = state.pending.as_ref().map(|pending| &pending.payments[..]);
-            let machine = Machine::restore(
-                setup,
-                self.settings.times.limits(),
-                Rc::clone(&self.key),
-                &state.snapshot,
-                payments,
-            );
-            let machine = machine.map_err(|error| StartError::Channel { slot, error })?;
-            let watchers = self.settings.watchers.len();
-            let driver = Driver::new(slot, peer, proposal, machine, watchers);
-            let mut driver = driver.restored(state.spending, state.pending);
-            driver.state_length = state_length;
-            self.drivers.push(driver);
+        slots
+            .into_iter()
+            .try_for_each(|slot| self.restore_slot(slot))
+    }
+
+    #[inline(never)]
+    fn restore_slot(&mut self, slot: u8) -> Result<(), StartError<F::Error>> {
+        let channels = self.settings.capacity.channels;
+        let mut bytes = Vec::new();
+        let found = self.store.read(records::opening(slot), &mut bytes);
+        found.map_err(StartError::Store)?;
+        if self.drivers.len() == channels {
+            return Err(StartError::Capacity { channels });
         }
+        let what = "a channel's opening";
+        let opening = StoredOpening::decode(&bytes).ok_or(StartError::Record { what })?;
+        let found = self.store.read(records::state(slot), &mut bytes);
+        if !found.map_err(StartError::Store)? {
+            // The power failed before anything of it was signed.
+            let removed = self.store.remove(records::opening(slot));
+            return removed.map_err(StartError::Store);
+        }
+        let what = "a channel's state";
+        let state = StoredState::decode(&bytes).ok_or(StartError::Record { what })?;
+        let StoredOpening {
+            setup,
+            peer,
+            proposal,
+        } = opening;
+        if self.is_watcher(&peer) {
+            return Err(StartError::WatcherHasInterest);
+        }
+        let state_length = bytes.len();
+        let payments = state.pending.as_ref().map(|pending| &pending.payments[..]);
+        let machine = Machine::restore(
+            setup,
+            self.settings.times.limits(),
+            Rc::clone(&self.key),
+            &state.snapshot,
+            payments,
+        );
+        let machine = machine.map_err(|error| StartError::Channel { slot, error })?;
+        let watchers = self.settings.watchers.len();
+        let driver = Driver::new(slot, peer, proposal, machine, watchers);
+        let mut driver = driver.restored(state.spending, state.pending);
+        driver.state_length = state_length;
+        self.drivers.push(driver);
         Ok(())
     }
 
@@ -394,6 +401,7 @@ fn overview(driver: &Driver) -> Overview {
 }
 
 /// The key in the flash, made if there is none.
+#[inline(never)]
 fn read_key<F: NorFlash>(
     store: &mut Store<F>,
     random: &mut impl Random,

@@ -166,6 +166,7 @@ impl Link {
     pub(crate) const PORTION: usize = READ;
 
     /// What came in next, `None` if nothing is there whole.
+    #[inline(never)]
     pub(crate) fn next(
         &mut self,
         credentials: &Credentials,
@@ -200,6 +201,7 @@ impl Link {
     }
 
     /// Goes on with the handshake; who the other side is once it is done.
+    #[inline(never)]
     fn shake(
         &mut self,
         credentials: &Credentials,

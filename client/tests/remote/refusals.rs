@@ -57,7 +57,10 @@ fn nobody_gives_orders_for_somebody_else() {
         let world = World::new().await;
         let network = Network::new(2);
         let channel = world.funded(1, STATE).await;
-        let node = Node::start(&world, &network, 2).await;
+        let mut config = config(&world);
+        config.devices = Devices::Anybody;
+        config.limits.max_funds.clear();
+        let node = Node::start_with(&world, &network, 2, config).await;
         let mut device = Device::connect(&network, &channel.keys[1], &node).await;
         let newest = channel.signed(4, [700, 800], STATE);
         let order = first_watch(&channel, SECOND, &newest, account(177));

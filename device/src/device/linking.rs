@@ -149,6 +149,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         }
     }
 
+    #[inline(never)]
     fn authenticated(&mut self, id: LinkId, hello: &Hello) -> Result<(), LinkError> {
         let peer = hello.identity;
         if !self.is_known(&peer) {
@@ -254,6 +255,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         Ok(())
     }
 
+    #[inline(never)]
     fn handle_channel_message(
         &mut self,
         peer: &PublicKey,
@@ -289,6 +291,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     }
 
     /// Whoever waits for an answer about a channel that is not there learns that.
+    #[inline(never)]
     fn answer_unknown(&mut self, peer: &PublicKey, message: &Message) {
         let (channel, version) = match message {
             Message::Update(update) => (update.channel, update.version),

@@ -174,6 +174,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         channel.map_err(CommandError::Proposal)
     }
 
+    #[inline(never)]
     pub(super) fn handle_proposal(&mut self, peer: &PublicKey, proposal: Proposal) {
         let id = proposal.id();
         let known = self
@@ -287,6 +288,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn handle_acceptance(&mut self, peer: &PublicKey, acceptance: &Acceptance) {
         let id = acceptance.proposal;
         if self.drivers.iter().any(|driver| driver.proposal == id) {
@@ -335,6 +337,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn handle_rejection(&mut self, peer: &PublicKey, rejection: ProposalRejection) {
         let id = rejection.proposal;
         let mut outgoing = self.outgoing.iter();

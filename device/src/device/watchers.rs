@@ -41,6 +41,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     }
 
     /// Tells each watcher that is connected what it is to know next.
+    #[inline(never)]
     pub(super) fn tell_watchers(&mut self, uptime_ns: u64) {
         for place in 0..self.drivers.len() {
             self.hurry_if_new(place);
@@ -156,6 +157,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         watchers.position(|other| other == watcher)
     }
 
+    #[inline(never)]
     pub(super) fn handle_remote(&mut self, watcher: &PublicKey, message: RemoteMessage) {
         let Some(index) = self.watcher_index(watcher) else {
             return;

@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-const HEAP_BYTES: usize = 48 * 1024;
+const HEAP_BYTES: usize = 32 * 1024;
 
 #[cfg(not(feature = "figures"))]
 #[global_allocator]

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use embedded_alloc::LlffHeap;
 
-const HEAP_BYTES: usize = 48 * 1024;
+const HEAP_BYTES: usize = 32 * 1024;
 
 #[global_allocator]
 static HEAP: LlffHeap = LlffHeap::empty();
