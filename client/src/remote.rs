@@ -21,6 +21,8 @@
 //! - No money moves for a loan that is not durable, nor beyond its device's limits.
 //! - A view is of certified answers only, and never looks younger than it is.
 //! - Nothing waits inside of a message's handling, and whatever a device can make grow is bounded.
+//! - Locks are taken in this order: a link's, the watches, the loans, one watch's state. So nothing is
+//!   sent under any of the last three.
 //!
 //! It runs on links of its own ([`RemoteService::start`]), or within somebody else's
 //! ([`RemoteService::start_within`]), e.g. next to a [`Client`](crate::client::Client).
@@ -44,6 +46,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use perun_protocol::remote::{RemoteCode, RemoteMessage};
 use perun_protocol::{PublicKey, Timestamp};
+use tokio::sync::Notify;
 use tokio::sync::watch::Sender;
 
 use self::links::Inbound;
@@ -92,6 +95,8 @@ pub struct RemoteService {
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum StartError {
+    /// Deposits for anybody are asked for: fresh keys would empty the account.
+    FundsForAnybody,
     /// The adjudicator does not tell its time.
     Adjudicator(CallError<Infallible>),
     /// The store cannot be read.
@@ -114,6 +119,8 @@ struct Shared {
     outlet: OnceLock<Arc<dyn Outlet>>,
     watches: Mutex<Watches>,
     loans: Mutex<Loans>,
+    /// There may be loans to be reviewed.
+    reviews: Notify,
     is_stopping: Sender<bool>,
     runtime: tokio::runtime::Handle,
 }
@@ -206,6 +213,9 @@ impl Shared {
         chain: Chain,
         store: Arc<dyn Store>,
     ) -> Result<(Arc<Self>, Cursor), StartError> {
+        if config.devices == Devices::Anybody && !config.limits.max_funds.is_empty() {
+            return Err(StartError::FundsForAnybody);
+        }
         chain.time().await.map_err(StartError::Adjudicator)?;
         let loaded = store.load().map_err(StartError::Store)?;
         let shared = Arc::new(Self {
@@ -215,6 +225,7 @@ impl Shared {
             outlet: OnceLock::new(),
             watches: Mutex::default(),
             loans: Mutex::default(),
+            reviews: Notify::new(),
             is_stopping: Sender::new(false),
             runtime: tokio::runtime::Handle::current(),
         });
@@ -247,12 +258,13 @@ impl Shared {
         let loans: Vec<_> = lock(&self.loans).all().cloned().collect();
         for loan in loans {
             if loan.stage == Stage::Paying {
-                self.spawn(Arc::clone(self).pay(loan));
+                self.spawn(Arc::clone(self).lend(loan.place(), false));
             }
         }
         for watch in self.all_watches() {
             watch.touch();
         }
+        self.spawn(Arc::clone(self).review_all());
         let shared = Arc::clone(self);
         self.spawn(async move { notice_suspensions(|| shared.handle_lost_time()).await });
         let shared = Arc::clone(self);
@@ -278,21 +290,10 @@ impl Shared {
                 watch.handle_quiet(seen.as_of);
             }
         }
-        let mut due = Vec::new();
-        for loan in lock(&self.loans).all_mut() {
-            loan.is_touched |= seen.touched.contains(&loan.place().channel);
-            if loan.is_due(seen.as_of) {
-                due.push(loan.place());
-            }
+        for place in lock(&self.loans).handle_seen(&seen) {
+            self.records.delete(place.name(Place::LOAN));
         }
-        if !due.is_empty() {
-            let shared = Arc::clone(self);
-            self.spawn(async move {
-                for place in due {
-                    shared.review(place).await;
-                }
-            });
-        }
+        self.reviews.notify_one();
         self.records.put_later(CURSOR.into(), seen.cursor.encode());
     }
 
@@ -334,9 +335,14 @@ impl Shared {
         Ok(watch)
     }
 
-    /// A channel that never came to be is not watched any more.
-    fn forget(&self, place: Place) {
-        lock(&self.watches).remove(place);
+    /// A channel that never came to be is not watched any more, unless somebody still counts on it.
+    fn forget(&self, watch: &Watch) {
+        let place = watch.place;
+        let mut watches = lock(&self.watches);
+        if lock(&self.loans).of(place).is_some() || !watch.end_if_forgotten() {
+            return;
+        }
+        watches.remove(place);
         self.records.delete(place.name(Place::WATCH));
     }
 
@@ -389,6 +395,9 @@ impl fmt::Debug for RemoteService {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::FundsForAnybody => {
+                f.write_str("nothing can be deposited for anybody: devices must be named")
+            }
             Self::Adjudicator(error) => write!(f, "the adjudicator does not answer: {error}"),
             Self::Store(error) => error.fmt(f),
             Self::Record { name, reason } => write!(f, "record {name}: {reason}"),

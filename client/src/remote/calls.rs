@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perun_protocol::channel::AdjudicatorCall;
+use perun_protocol::remote::RemoteMessage;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::wanted::Wanted;
@@ -48,6 +49,7 @@ enum Step {
     Look,
     Call(AdjudicatorCall),
     Wait(Instant),
+    Over(Box<RemoteMessage>),
     Forget,
     Idle,
 }
@@ -71,7 +73,8 @@ impl Watch {
                     () = sleep_until(until) => {}
                     () = self.news.notified() => {}
                 },
-                Step::Forget => return self.service.forget(self.place),
+                Step::Over(ack) => return self.tell(&ack),
+                Step::Forget => return self.service.forget(self),
                 Step::Idle => return,
             }
         }
@@ -85,19 +88,19 @@ impl Watch {
                 _ => Step::Look,
             };
         }
-        match self.wanted(&state) {
+        let step = match self.wanted(&state) {
             Wanted::Call(call) => match &state.calls.last {
                 Some((last, rest)) if *last == call && rest.until > Instant::now() => {
                     return Step::Wait(rest.until);
                 }
                 _ => return Step::Call(call),
             },
-            Wanted::Over => self.finish(&mut state),
-            Wanted::Forget => return Step::Forget,
-            Wanted::Nothing => {}
-        }
+            Wanted::Over => Step::Over(Box::new(self.finish(&mut state))),
+            Wanted::Forget => Step::Forget,
+            Wanted::Nothing => Step::Idle,
+        };
         state.calls = Calls::default();
-        Step::Idle
+        step
     }
 
     async fn carry_out(self: &Arc<Self>, call: AdjudicatorCall) {

@@ -8,7 +8,9 @@
 //! ```
 //!
 //! Invariants: the newest state never becomes older. An ack names no version that is not durable.
+//! Nothing is sent while a lock is held: links ask the service whom it knows, under locks of theirs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use perun_protocol::remote::{
@@ -25,11 +27,14 @@ use tokio::sync::Notify;
 use super::Shared;
 use super::calls::Calls;
 use super::order::{End, Order, Place};
+use super::requests::Refused;
 use super::wanted::{Wanted, wanted};
 use crate::store::Ticket;
 
 /// How many requests of one watch may wait for the disk.
 const MAX_WAITING: usize = 64;
+/// How old an order is before asking for it makes it new: no write for each question.
+const RENEWAL_NS: u64 = 3_600 * 1_000_000_000;
 
 /// One channel that is watched for one device.
 pub(super) struct Watch {
@@ -38,6 +43,9 @@ pub(super) struct Watch {
     pub(super) params: Params,
     pub(super) service: Arc<Shared>,
     state: Mutex<State>,
+    /// Nothing is left to be done, ever. Told without the state's lock, so that whoever holds the lock
+    /// of all watches waits for none of them.
+    is_over: AtomicBool,
     /// There may be something more urgent than to wait.
     pub(super) news: Notify,
 }
@@ -54,6 +62,8 @@ pub(super) struct State {
     pub(super) is_looking: bool,
     /// Nothing is left to be done, ever.
     is_over: bool,
+    /// It was forgotten, and its record with it: whoever still finds it finds nothing.
+    is_forgotten: bool,
     /// The newest write.
     written: Ticket,
     /// The version that is durable.
@@ -99,9 +109,11 @@ impl Watch {
             device: order.device(),
             params: order.params.clone(),
             service,
+            is_over: AtomicBool::new(is_over),
             state: Mutex::new(State {
                 kept,
                 is_over,
+                is_forgotten: false,
                 view,
                 order,
                 is_touched: true,
@@ -117,21 +129,41 @@ impl Watch {
     }
 
     /// Writes the order down for the first time, and answers when it is durable.
-    pub(super) fn begin(self: &Arc<Self>, asked: Asked) {
+    pub(super) fn begin(self: &Arc<Self>, asked: Asked) -> Result<(), Refused> {
         let mut state = self.lock();
         self.write(&mut state);
-        self.ack_when_durable(&mut state, asked);
         self.go_on(&mut state);
+        self.ack_when_durable(&mut state, asked)
     }
 
     /// Takes in what a device hands in, and answers when it is durable.
-    pub(super) fn change(self: &Arc<Self>, change: Change, asked: Asked) {
+    pub(super) fn change(self: &Arc<Self>, change: Change, asked: Asked) -> Result<(), Refused> {
         let mut state = self.lock();
-        if !state.is_over && state.order.apply(change) {
-            self.write(&mut state);
-            self.go_on(&mut state);
+        if state.is_forgotten {
+            return Err((RemoteCode::UnknownChannel, ""));
         }
-        self.ack_when_durable(&mut state, asked);
+        if !state.is_over {
+            let is_renewed = state.order.renew(self.service.now());
+            let is_changed = state.order.apply(change);
+            if is_renewed || is_changed {
+                self.write(&mut state);
+            }
+            if is_changed {
+                self.go_on(&mut state);
+            }
+        }
+        self.ack_when_durable(&mut state, asked)
+    }
+
+    /// Ends the watch if it is to be forgotten; `false` if it was asked for meanwhile.
+    pub(super) fn end_if_forgotten(&self) -> bool {
+        let mut state = self.lock();
+        if state.is_over || self.wanted(&state) != Wanted::Forget {
+            return false;
+        }
+        state.is_forgotten = true;
+        self.end(&mut state);
+        true
     }
 
     /// The newest version held.
@@ -140,7 +172,7 @@ impl Watch {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.lock().is_over
+        self.is_over.load(Ordering::Relaxed)
     }
 
     /// Something has happened to the channel at the adjudicator.
@@ -234,10 +266,12 @@ impl Watch {
         }
     }
 
-    /// Nothing is left to be done: what was seen last is kept for whoever asks.
-    pub(super) fn finish(&self, state: &mut State) {
+    /// Nothing is left to be done: what was seen last is kept for whoever asks. Returns what the
+    /// device is to be told.
+    #[must_use]
+    pub(super) fn finish(&self, state: &mut State) -> RemoteMessage {
         tracing::info!("channel {:.8} is over", self.place.channel);
-        state.is_over = true;
+        self.end(state);
         let end = state.view.clone().map(|view| End {
             view,
             kept: state.kept.clone(),
@@ -245,7 +279,12 @@ impl Watch {
         let record = state.order.encode(end.as_ref());
         let name = self.place.name(Place::WATCH);
         state.written = self.service.records.put_later(name, record);
-        self.tell(&self.ack(state, state.known));
+        self.ack(state, state.known)
+    }
+
+    fn end(&self, state: &mut State) {
+        state.is_over = true;
+        self.is_over.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn wanted(&self, state: &State) -> Wanted {
@@ -271,9 +310,9 @@ impl Watch {
         state.written = self.service.records.put(name, record);
     }
 
-    fn ack_when_durable(self: &Arc<Self>, state: &mut State, asked: Asked) {
+    fn ack_when_durable(self: &Arc<Self>, state: &mut State, asked: Asked) -> Result<(), Refused> {
         if state.waiting >= MAX_WAITING {
-            return self.reject(asked.about, RemoteCode::Busy, "");
+            return Err((RemoteCode::Busy, ""));
         }
         state.waiting += 1;
         state.known = state.known.max(asked.knows);
@@ -290,10 +329,14 @@ impl Watch {
                     drop(state);
                     watch.tell(&ack);
                 }
-                Err(_) => watch.reject(asked.about, RemoteCode::NotStored, ""),
+                Err(_) => {
+                    drop(state);
+                    watch.reject(asked.about, RemoteCode::NotStored, "");
+                }
             }
         };
         self.service.spawn(answer);
+        Ok(())
     }
 
     fn ack(&self, state: &State, knows: Option<Version>) -> RemoteMessage {
@@ -326,7 +369,8 @@ impl Watch {
         }))
     }
 
-    fn tell(&self, message: &RemoteMessage) {
+    /// Never under a lock.
+    pub(super) fn tell(&self, message: &RemoteMessage) {
         self.service.send(&self.device, message);
     }
 }
@@ -338,6 +382,15 @@ impl State {
 }
 
 impl Order {
+    /// Whoever asks for it still wants it; `false` if that need not be remembered.
+    fn renew(&mut self, now: Timestamp) -> bool {
+        let is_due = now.nanos_since(self.given_at) >= RENEWAL_NS;
+        if is_due {
+            self.given_at = now;
+        }
+        is_due
+    }
+
     /// Takes a change in; `false` if nothing is other than before.
     fn apply(&mut self, change: Change) -> bool {
         let Change {

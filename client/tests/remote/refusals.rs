@@ -57,7 +57,10 @@ fn nobody_gives_orders_for_somebody_else() {
         let world = World::new().await;
         let network = Network::new(2);
         let channel = world.funded(1, STATE).await;
-        let node = Node::start(&world, &network, 2).await;
+        let mut config = config(&world);
+        config.devices = Devices::Anybody;
+        config.limits.max_funds.clear();
+        let node = Node::start_with(&world, &network, 2, config).await;
         let mut device = Device::connect(&network, &channel.keys[1], &node).await;
         let newest = channel.signed(4, [700, 800], STATE);
         let order = first_watch(&channel, SECOND, &newest, account(177));
@@ -107,6 +110,15 @@ fn a_request_that_contradicts_itself_changes_nothing() {
             change(&mut order);
             watch(order)
         };
+        let elsewhere = channel.elsewhere();
+        let of_elsewhere = elsewhere.signed(4, [700, 800], STATE);
+        device.say(&watch(first_watch(
+            &elsewhere,
+            SECOND,
+            &of_elsewhere,
+            account(177),
+        )));
+        assert_eq!(device.rejected().await, RemoteCode::BadRequest);
         let to_adjudicator = Account::of(channel.params.adjudicator());
         let forged = Signature::from_bytes([7; 64]);
         let bad_orders = [
