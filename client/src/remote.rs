@@ -30,6 +30,7 @@
 mod calls;
 mod config;
 mod funding;
+mod gates;
 mod links;
 mod loans;
 mod order;
@@ -48,7 +49,9 @@ use perun_protocol::remote::{RemoteCode, RemoteMessage};
 use perun_protocol::{PublicKey, Timestamp};
 use tokio::sync::Notify;
 use tokio::sync::watch::Sender;
+use tokio::time::sleep;
 
+use self::gates::Gates;
 use self::links::Inbound;
 use self::loans::{Loan, Loans, Stage};
 use self::order::{Order, Place};
@@ -121,6 +124,7 @@ struct Shared {
     loans: Mutex<Loans>,
     /// There may be loans to be reviewed.
     reviews: Notify,
+    gates: Gates,
     is_stopping: Sender<bool>,
     runtime: tokio::runtime::Handle,
 }
@@ -185,6 +189,13 @@ impl RemoteService {
         watches.iter().filter(|watch| !watch.is_over()).count()
     }
 
+    /// Waits until nothing can be stored any more, if that ever happens. Disputes go on, and questions
+    /// are answered from what is durable, but nothing new is taken: start another service on the same
+    /// records once the disk is well.
+    pub async fn failed(&self) {
+        self.shared.records.failed().await;
+    }
+
     /// Stops: says goodbye to devices, waits until everything written is durable, and closes the
     /// store.
     ///
@@ -218,18 +229,8 @@ impl Shared {
         }
         chain.time().await.map_err(StartError::Adjudicator)?;
         let loaded = store.load().map_err(StartError::Store)?;
-        let shared = Arc::new(Self {
-            config,
-            chain,
-            records: Records::new(store),
-            outlet: OnceLock::new(),
-            watches: Mutex::default(),
-            loans: Mutex::default(),
-            reviews: Notify::new(),
-            is_stopping: Sender::new(false),
-            runtime: tokio::runtime::Handle::current(),
-        });
         let mut cursor = Cursor::START;
+        let (mut orders, mut loans) = (Vec::new(), Loans::default());
         for (name, bytes) in loaded.entries {
             let damaged = |reason: &str| StartError::Record {
                 name: name.clone(),
@@ -241,13 +242,29 @@ impl Shared {
                 cursor = Cursor::decode(&bytes);
             } else if name.starts_with(Place::WATCH) {
                 let (order, over) = Order::decode(&bytes).ok_or_else(|| damaged(unknown))?;
-                let durable = Some(order.newest.version());
-                let watch = Watch::new(Arc::clone(&shared), order, over, durable);
-                lock(&shared.watches).insert(watch);
+                orders.push((order, over));
             } else if name.starts_with(Place::LOAN) {
                 let loan = Loan::decode(&bytes).ok_or_else(|| damaged(unknown))?;
-                lock(&shared.loans).insert(loan);
+                loans.insert(loan);
             }
+        }
+        let shared = Arc::new(Self {
+            config,
+            chain,
+            records: Records::new(store),
+            outlet: OnceLock::new(),
+            watches: Mutex::default(),
+            loans: Mutex::new(loans),
+            reviews: Notify::new(),
+            gates: Gates::default(),
+            is_stopping: Sender::new(false),
+            runtime: tokio::runtime::Handle::current(),
+        });
+        // Watches know the service: nothing fails from here on, or it would keep its store for ever.
+        for (order, over) in orders {
+            let durable = Some(order.newest.version());
+            let watch = Watch::new(Arc::clone(&shared), order, over, durable);
+            lock(&shared.watches).insert(watch);
         }
         Ok((shared, cursor))
     }
@@ -270,6 +287,7 @@ impl Shared {
         let shared = Arc::clone(self);
         let follower = self.chain.follower(cursor);
         let interval = self.config.poll_interval;
+        self.spawn(Arc::clone(&shared).notice_old_views());
         self.spawn(async move {
             follower
                 .follow(interval, |seen| shared.handle_seen(seen))
@@ -285,7 +303,7 @@ impl Shared {
         };
         for watch in self.all_watches() {
             if seen.touched.contains(&watch.place.channel) {
-                watch.touch();
+                watch.handle_deed();
             } else {
                 watch.handle_quiet(seen.as_of);
             }
@@ -295,6 +313,16 @@ impl Shared {
         }
         self.reviews.notify_one();
         self.records.put_later(CURSOR.into(), seen.cursor.encode());
+    }
+
+    /// Looks by itself where the log has told nothing for long.
+    async fn notice_old_views(self: Arc<Self>) {
+        loop {
+            sleep(self.config.poll_interval).await;
+            for watch in self.all_watches() {
+                watch.look_if_old(self.config.poll_interval);
+            }
+        }
     }
 
     fn handle_lost_time(&self) {

@@ -56,6 +56,7 @@ impl Shared {
             self.tell_funded(peer, place);
             return Ok(());
         }
+        let can_store = self.records.check();
         let is_late = now >= loan.fund_by;
         let is_early = loan.fund_by > now.saturating_add_nanos(PERIOD_NS);
         let mut loans = lock(&self.loans);
@@ -67,6 +68,7 @@ impl Shared {
                 return Ok(());
             }
             Some(held) if held.stage == Stage::Over => return Err((RemoteCode::TooLate, "")),
+            _ if can_store.is_err() => return can_store,
             _ if is_late => return Err((RemoteCode::TooLate, "")),
             _ if is_early => return Err(TOO_EARLY),
             Some(held) => {

@@ -75,18 +75,13 @@ impl Shared {
         }
     }
 
-    /// Whether somebody is served, and anything can be stored for him.
+    /// Whether somebody is served. Whether anything can be stored for him is asked where something
+    /// is to be.
     pub(super) fn admit(&self, peer: &PublicKey) -> Result<(), Refused> {
-        if !self.config.serves(peer) {
-            return Err((RemoteCode::NotServed, ""));
+        match self.config.serves(peer) {
+            true => Ok(()),
+            false => Err((RemoteCode::NotServed, "")),
         }
-        if self.records.has_failed() {
-            return Err((RemoteCode::NotStored, ""));
-        }
-        if self.records.is_full() {
-            return Err((RemoteCode::Busy, ""));
-        }
-        Ok(())
     }
 
     /// The time is about no channel, so there is no refusing it: whoever is not served gets none.
@@ -115,6 +110,7 @@ impl Shared {
         let (Some(params), Some(newest)) = (request.params, request.newest) else {
             return Err((RemoteCode::UnknownChannel, ""));
         };
+        self.records.check()?;
         self.check_place(peer, place, &params)?;
         let auths = verify_auths(&request.auths, &params, place)?;
         let newest = verify_state(newest, &params)?;

@@ -12,6 +12,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use perun_protocol::remote::{
     DisputeNotice, RemoteCode, RemoteMessage, RemoteRejection, UnverifiedView, WatchAck,
@@ -33,6 +34,10 @@ use crate::store::Ticket;
 
 /// How many requests of one watch may wait for the disk.
 const MAX_WAITING: usize = 64;
+/// A view is old that so many polls of the log have not renewed,
+const OLD_POLLS: u32 = 4;
+/// and not within this part of the challenge duration: the rest is left to refute.
+const OLD_PART: u32 = 8;
 /// How old an order is before asking for it makes it new: no write for each question.
 const RENEWAL_NS: u64 = 3_600 * 1_000_000_000;
 
@@ -58,6 +63,10 @@ pub(super) struct State {
     /// Something may have happened that no look has seen yet, so that "nothing has happened" must
     /// not be said.
     pub(super) is_touched: bool,
+    /// Somebody has done something, or a dispute is on: no look for another reason comes first.
+    pub(super) is_urgent: bool,
+    /// How often time was lost. What a look that began before has seen is older than it looks.
+    pub(super) epoch: u64,
     /// A look is under way. It sees what the log told before it began, and the view does not yet.
     pub(super) is_looking: bool,
     /// Nothing is left to be done, ever.
@@ -81,6 +90,12 @@ pub(super) struct Change {
     pub(super) newest: Option<SignedState>,
     pub(super) auths: Option<Vec<SignedWithdrawalAuth>>,
     pub(super) is_forced: bool,
+}
+
+impl Change {
+    fn is_nothing(&self) -> bool {
+        self.newest.is_none() && self.auths.is_none() && !self.is_forced
+    }
 }
 
 /// A request that waits for its ack.
@@ -117,6 +132,8 @@ impl Watch {
                 view,
                 order,
                 is_touched: true,
+                is_urgent: false,
+                epoch: 0,
                 is_looking: false,
                 written: Ticket::NONE,
                 durable,
@@ -141,6 +158,22 @@ impl Watch {
         let mut state = self.lock();
         if state.is_forgotten {
             return Err((RemoteCode::UnknownChannel, ""));
+        }
+        let is_question = change.is_nothing();
+        let can_store = self.service.records.check();
+        if let Err(refused) = can_store {
+            if is_question {
+                // From what is durable, without a promise.
+                let ack = self.ack(&state, asked.knows);
+                drop(state);
+                self.tell(&ack);
+                return Ok(());
+            }
+            // To close needs no memory but this one, while it lasts.
+            if change.is_forced && !state.is_over && state.order.apply(change) {
+                self.go_on(&mut state);
+            }
+            return Err(refused);
         }
         if !state.is_over {
             let is_renewed = state.order.renew(self.service.now());
@@ -175,10 +208,39 @@ impl Watch {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// Something has happened to the channel at the adjudicator.
+    /// Something may have happened to the channel at the adjudicator.
     pub(super) fn touch(self: &Arc<Self>) {
         let mut state = self.lock();
         if !state.is_over {
+            state.is_touched = true;
+            self.go_on(&mut state);
+        }
+    }
+
+    /// Something has happened to the channel: what failed before may succeed now.
+    pub(super) fn handle_deed(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if !state.is_over {
+            (state.is_touched, state.is_urgent) = (true, true);
+            state.calls.hurry();
+            self.go_on(&mut state);
+        }
+    }
+
+    /// A view that the log has not renewed for long is not trusted any more: the log may be silent, or
+    /// lie.
+    pub(super) fn look_if_old(self: &Arc<Self>, poll_interval: Duration) {
+        let mut state = self.lock();
+        let Some(view) = &state.view else {
+            return;
+        };
+        if state.is_over || state.is_touched || state.is_looking {
+            return;
+        }
+        let duration = Duration::from_secs(self.params.challenge_duration().secs().into());
+        let longest = (poll_interval * OLD_POLLS).max(duration / OLD_PART);
+        let age = Duration::from_nanos(self.service.now().nanos_since(view.at));
+        if age > longest {
             state.is_touched = true;
             self.go_on(&mut state);
         }
@@ -203,6 +265,8 @@ impl Watch {
     pub(super) fn handle_lost_time(self: &Arc<Self>) {
         let mut state = self.lock();
         if !state.is_over {
+            state.epoch += 1;
+            state.is_urgent |= state.is_disputed();
             state.view = None;
             state.is_touched = true;
             self.go_on(&mut state);
@@ -217,11 +281,16 @@ impl Watch {
         }
     }
 
-    /// What a look has seen.
-    pub(super) fn handle_view(self: &Arc<Self>, view: View) {
+    /// What a look that began in this epoch has seen.
+    pub(super) fn handle_view(self: &Arc<Self>, view: View, epoch: u64) {
         let mut state = self.lock();
         state.is_looking = false;
         state.calls.look = None;
+        if epoch != state.epoch {
+            // Another look follows.
+            state.is_touched = true;
+            return;
+        }
         if state.is_over || state.view.as_ref().is_some_and(|last| last.at > view.at) {
             return;
         }
@@ -376,6 +445,12 @@ impl Watch {
 }
 
 impl State {
+    /// Whether something is registered: time may be running out.
+    pub(super) fn is_disputed(&self) -> bool {
+        let status = self.view.as_ref().map(|view| &view.status);
+        matches!(status, Some(Status::Registered { .. }))
+    }
+
     pub(super) fn is_due_for_a_look(&self) -> bool {
         !self.is_over && (self.is_touched || self.view.is_none())
     }
