@@ -4,8 +4,12 @@
 //! cargo run --release --example local_network        in one terminal: prints what to give here
 //! cargo run --release --example remote_service -- \
 //!     --url http://127.0.0.1:4943 --adjudicator ID --identity KEY.pem \
-//!     --listen 0.0.0.0:4711 --store service --allow-anyone --max-funds LEDGER=1000000
+//!     --listen 0.0.0.0:4711 --store service --allow DEVICE \
+//!     --max-funds LEDGER=1000000 --max-funds-total LEDGER=5000000
 //! ```
+//!
+//! A device tells its identity when it starts. With `--allow-anyone` instead, channels are watched for
+//! everybody, and none is funded.
 //!
 //! It prints its identity, which devices are to be told, and what it does, until ctrl-c. What it
 //! was told survives that: the next start on the same store goes on with everything.
@@ -68,10 +72,20 @@ struct Program {
     #[arg(long, default_value_t = 16)]
     max_channels: usize,
 
-    /// What may be deposited for one device in channels that are not over, in the ledger's smallest
-    /// units; once for each ledger. Nothing is deposited by default.
-    #[arg(long, value_name = "LEDGER=UNITS", value_parser = parse_funds)]
+    /// What may be deposited for one device within a day and in channels that are not over, in the
+    /// ledger's smallest units; once for each ledger. Nothing is deposited by default.
+    #[arg(
+        long,
+        value_name = "LEDGER=UNITS",
+        value_parser = parse_funds,
+        requires = "max_funds_total",
+        conflicts_with = "allow_anyone"
+    )]
     max_funds: Vec<(AssetId, Amount)>,
+
+    /// The same for all devices together.
+    #[arg(long, value_name = "LEDGER=UNITS", value_parser = parse_funds)]
+    max_funds_total: Vec<(AssetId, Amount)>,
 
     /// How often the adjudicator's log is read, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
@@ -85,7 +99,7 @@ struct Allowed {
     #[arg(long, value_name = "HEX", value_parser = parse_identity)]
     allow: Vec<PublicKey>,
 
-    /// Serve whoever connects.
+    /// Watch channels for whoever connects.
     #[arg(long)]
     allow_anyone: bool,
 }
@@ -122,6 +136,7 @@ async fn serve(program: Program) -> Result<(), Failure> {
             max_channels: program.max_channels,
             max_funds,
         },
+        max_funds_total: program.max_funds_total.into_iter().collect(),
         poll_interval: Duration::from_secs(program.poll.max(1)),
         ..Config::new(devices)
     };
@@ -143,7 +158,11 @@ Ctrl-C stops it.",
         identity = hex(&key.public_key()),
         watched = service.watched(),
     );
-    tokio::signal::ctrl_c().await?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        // Whoever starts it again starts it on what is durable.
+        () = service.failed() => tracing::error!("The store has failed"),
+    }
     tracing::info!("Stopping with {} channels watched", service.watched());
     service.stop().await?;
     Ok(())

@@ -21,6 +21,8 @@
 //! - No money moves for a loan that is not durable, nor beyond its device's limits.
 //! - A view is of certified answers only, and never looks younger than it is.
 //! - Nothing waits inside of a message's handling, and whatever a device can make grow is bounded.
+//! - Locks are taken in this order: a link's, the watches, the loans, one watch's state. So nothing is
+//!   sent under any of the last three.
 //!
 //! It runs on links of its own ([`RemoteService::start`]), or within somebody else's
 //! ([`RemoteService::start_within`]), e.g. next to a [`Client`](crate::client::Client).
@@ -28,6 +30,7 @@
 mod calls;
 mod config;
 mod funding;
+mod gates;
 mod links;
 mod loans;
 mod order;
@@ -44,8 +47,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use perun_protocol::remote::{RemoteCode, RemoteMessage};
 use perun_protocol::{PublicKey, Timestamp};
+use tokio::sync::Notify;
 use tokio::sync::watch::Sender;
+use tokio::time::sleep;
 
+use self::gates::Gates;
 use self::links::Inbound;
 use self::loans::{Loan, Loans, Stage};
 use self::order::{Order, Place};
@@ -92,6 +98,8 @@ pub struct RemoteService {
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum StartError {
+    /// Deposits for anybody are asked for: fresh keys would empty the account.
+    FundsForAnybody,
     /// The adjudicator does not tell its time.
     Adjudicator(CallError<Infallible>),
     /// The store cannot be read.
@@ -114,6 +122,9 @@ struct Shared {
     outlet: OnceLock<Arc<dyn Outlet>>,
     watches: Mutex<Watches>,
     loans: Mutex<Loans>,
+    /// There may be loans to be reviewed.
+    reviews: Notify,
+    gates: Gates,
     is_stopping: Sender<bool>,
     runtime: tokio::runtime::Handle,
 }
@@ -178,6 +189,13 @@ impl RemoteService {
         watches.iter().filter(|watch| !watch.is_over()).count()
     }
 
+    /// Waits until nothing can be stored any more, if that ever happens. Disputes go on, and questions
+    /// are answered from what is durable, but nothing new is taken: start another service on the same
+    /// records once the disk is well.
+    pub async fn failed(&self) {
+        self.shared.records.failed().await;
+    }
+
     /// Stops: says goodbye to devices, waits until everything written is durable, and closes the
     /// store.
     ///
@@ -206,19 +224,13 @@ impl Shared {
         chain: Chain,
         store: Arc<dyn Store>,
     ) -> Result<(Arc<Self>, Cursor), StartError> {
+        if config.devices == Devices::Anybody && !config.limits.max_funds.is_empty() {
+            return Err(StartError::FundsForAnybody);
+        }
         chain.time().await.map_err(StartError::Adjudicator)?;
         let loaded = store.load().map_err(StartError::Store)?;
-        let shared = Arc::new(Self {
-            config,
-            chain,
-            records: Records::new(store),
-            outlet: OnceLock::new(),
-            watches: Mutex::default(),
-            loans: Mutex::default(),
-            is_stopping: Sender::new(false),
-            runtime: tokio::runtime::Handle::current(),
-        });
         let mut cursor = Cursor::START;
+        let (mut orders, mut loans) = (Vec::new(), Loans::default());
         for (name, bytes) in loaded.entries {
             let damaged = |reason: &str| StartError::Record {
                 name: name.clone(),
@@ -230,13 +242,29 @@ impl Shared {
                 cursor = Cursor::decode(&bytes);
             } else if name.starts_with(Place::WATCH) {
                 let (order, over) = Order::decode(&bytes).ok_or_else(|| damaged(unknown))?;
-                let durable = Some(order.newest.version());
-                let watch = Watch::new(Arc::clone(&shared), order, over, durable);
-                lock(&shared.watches).insert(watch);
+                orders.push((order, over));
             } else if name.starts_with(Place::LOAN) {
                 let loan = Loan::decode(&bytes).ok_or_else(|| damaged(unknown))?;
-                lock(&shared.loans).insert(loan);
+                loans.insert(loan);
             }
+        }
+        let shared = Arc::new(Self {
+            config,
+            chain,
+            records: Records::new(store),
+            outlet: OnceLock::new(),
+            watches: Mutex::default(),
+            loans: Mutex::new(loans),
+            reviews: Notify::new(),
+            gates: Gates::default(),
+            is_stopping: Sender::new(false),
+            runtime: tokio::runtime::Handle::current(),
+        });
+        // Watches know the service: nothing fails from here on, or it would keep its store for ever.
+        for (order, over) in orders {
+            let durable = Some(order.newest.version());
+            let watch = Watch::new(Arc::clone(&shared), order, over, durable);
+            lock(&shared.watches).insert(watch);
         }
         Ok((shared, cursor))
     }
@@ -247,17 +275,19 @@ impl Shared {
         let loans: Vec<_> = lock(&self.loans).all().cloned().collect();
         for loan in loans {
             if loan.stage == Stage::Paying {
-                self.spawn(Arc::clone(self).pay(loan));
+                self.spawn(Arc::clone(self).lend(loan.place(), false));
             }
         }
         for watch in self.all_watches() {
             watch.touch();
         }
+        self.spawn(Arc::clone(self).review_all());
         let shared = Arc::clone(self);
         self.spawn(async move { notice_suspensions(|| shared.handle_lost_time()).await });
         let shared = Arc::clone(self);
         let follower = self.chain.follower(cursor);
         let interval = self.config.poll_interval;
+        self.spawn(Arc::clone(&shared).notice_old_views());
         self.spawn(async move {
             follower
                 .follow(interval, |seen| shared.handle_seen(seen))
@@ -273,27 +303,26 @@ impl Shared {
         };
         for watch in self.all_watches() {
             if seen.touched.contains(&watch.place.channel) {
-                watch.touch();
+                watch.handle_deed();
             } else {
                 watch.handle_quiet(seen.as_of);
             }
         }
-        let mut due = Vec::new();
-        for loan in lock(&self.loans).all_mut() {
-            loan.is_touched |= seen.touched.contains(&loan.place().channel);
-            if loan.is_due(seen.as_of) {
-                due.push(loan.place());
+        for place in lock(&self.loans).handle_seen(&seen) {
+            self.records.delete(place.name(Place::LOAN));
+        }
+        self.reviews.notify_one();
+        self.records.put_later(CURSOR.into(), seen.cursor.encode());
+    }
+
+    /// Looks by itself where the log has told nothing for long.
+    async fn notice_old_views(self: Arc<Self>) {
+        loop {
+            sleep(self.config.poll_interval).await;
+            for watch in self.all_watches() {
+                watch.look_if_old(self.config.poll_interval);
             }
         }
-        if !due.is_empty() {
-            let shared = Arc::clone(self);
-            self.spawn(async move {
-                for place in due {
-                    shared.review(place).await;
-                }
-            });
-        }
-        self.records.put_later(CURSOR.into(), seen.cursor.encode());
     }
 
     fn handle_lost_time(&self) {
@@ -334,9 +363,14 @@ impl Shared {
         Ok(watch)
     }
 
-    /// A channel that never came to be is not watched any more.
-    fn forget(&self, place: Place) {
-        lock(&self.watches).remove(place);
+    /// A channel that never came to be is not watched any more, unless somebody still counts on it.
+    fn forget(&self, watch: &Watch) {
+        let place = watch.place;
+        let mut watches = lock(&self.watches);
+        if lock(&self.loans).of(place).is_some() || !watch.end_if_forgotten() {
+            return;
+        }
+        watches.remove(place);
         self.records.delete(place.name(Place::WATCH));
     }
 
@@ -389,6 +423,9 @@ impl fmt::Debug for RemoteService {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::FundsForAnybody => {
+                f.write_str("nothing can be deposited for anybody: devices must be named")
+            }
             Self::Adjudicator(error) => write!(f, "the adjudicator does not answer: {error}"),
             Self::Store(error) => error.fmt(f),
             Self::Record { name, reason } => write!(f, "record {name}: {reason}"),

@@ -40,7 +40,7 @@ const PATIENCE: usize = 100;
 pub async fn print() -> Result<(), Failure> {
     // The image with figures takes the place of the one without.
     let size = Firmware::size().await?;
-    let world = World::start(Firmware::build_with_figures().await?).await?;
+    let world = World::start(Firmware::build_with_figures().await?, &["board"]).await?;
     let counterpart = world.counterpart().await?;
     let settings = counterpart.settings(
         HOST,
@@ -54,7 +54,7 @@ pub async fn print() -> Result<(), Failure> {
     ];
     let settings = format!("{settings}pay = {PAYMENT}\nquick = yes\n");
     let settings = world.write_settings("settings.txt", &settings)?;
-    let flash = world.file("flash.bin");
+    let flash = world.file("board.bin");
     let mut board = Metered {
         board: Board::start("board", &world.firmware, &settings, &flash, None)?,
         meter: Meter::new(ends.into_iter().flatten().collect()),

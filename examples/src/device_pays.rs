@@ -6,7 +6,7 @@
 //! ```
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,10 +47,13 @@ pub(crate) struct World {
     pub(crate) service: RemoteService,
     service_address: SocketAddr,
     pub(crate) service_key: PublicKey,
+    /// Who the boards are.
+    boards: Vec<Contact>,
 }
 
 impl World {
-    pub(crate) async fn start(firmware: Firmware) -> Result<Self, Failure> {
+    /// A service that deposits for the boards of these names, and all that it needs.
+    pub(crate) async fn start(firmware: Firmware, boards: &[&str]) -> Result<Self, Failure> {
         let folder = Scratch::new("device-pays")?;
         let (network, place) = Place::local(&[COUNTERPART, SERVICE]).await?;
         let papers = Papers::demo(SERVICE)?;
@@ -67,6 +70,21 @@ impl World {
         let service_folder = folder.path().join("service");
         let store = FileStore::open(&service_folder, &key.public_key())?;
         let service_key = key.public_key();
+        let node = Contact {
+            key: service_key,
+            address: Some(format!("{HOST}:{}", service_address.port())),
+        };
+        // A board tells who it is when it starts, whomever it is to deal with.
+        let nobody = Contact {
+            key: Papers::demo(COUNTERPART)?.key.public_key(),
+            address: None,
+        };
+        let settings = board_settings(&place, node, &nobody, Some(1234))?;
+        let mut identities = Vec::new();
+        for name in boards {
+            identities.push(identify(name, &firmware, folder.path(), &settings).await?);
+        }
+        let allowed = identities.iter().map(|board| board.key).collect();
         let funder = Funder::new(Adjudicator::new(agent, place.adjudicator));
         let service = RemoteService::start(Parts {
             config: Config {
@@ -74,8 +92,9 @@ impl World {
                     max_channels: 4,
                     max_funds: [(AssetId::Icrc(ledger), Amount::new(4 * DEPOSIT))].into(),
                 },
+                max_funds_total: [(AssetId::Icrc(ledger), Amount::new(8 * DEPOSIT))].into(),
                 poll_interval: Duration::from_millis(500),
-                ..Config::new(Devices::Anybody)
+                ..Config::new(Devices::Only(allowed))
             },
             chain: Chain::new(funder.with_poll_interval(Duration::from_millis(200))),
             store: Arc::new(store),
@@ -90,6 +109,7 @@ impl World {
             service,
             service_address,
             service_key,
+            boards: identities,
         })
     }
 
@@ -129,19 +149,7 @@ impl World {
 
     /// Settings of a board that deals with another one.
     fn settings(&self, peer: &Contact, listen: Option<u16>) -> Result<String, Failure> {
-        let principal = |id| convert::principal(id).ok_or("a canister has no name");
-        let shortest = LocalNetwork::CHALLENGE_DURATIONS_S.0;
-        let settings = BoardSettings {
-            peer: peer.clone(),
-            nodes: vec![self.node()],
-            adjudicator: principal(self.place.adjudicator)?,
-            asset: principal(self.place.ledger)?,
-            receiver: Some(Papers::demo(OWNER)?.account()?),
-            balance: [Amount::new(DEPOSIT); 2],
-            challenge: ChallengeDuration::from_secs(shortest).ok_or("no challenge duration")?,
-        };
-        let listen = listen.map_or_else(String::new, |port| format!("listen = {port}\n"));
-        Ok(format!("{settings}pay = {PAYMENT}\nquick = yes\n{listen}"))
+        board_settings(&self.place, self.node(), peer, listen)
     }
 
     /// Moves the time.
@@ -155,19 +163,56 @@ impl World {
     }
 }
 
+fn board_settings(
+    place: &Place,
+    node: Contact,
+    peer: &Contact,
+    listen: Option<u16>,
+) -> Result<String, Failure> {
+    let principal = |id| convert::principal(id).ok_or("a canister has no name");
+    let shortest = LocalNetwork::CHALLENGE_DURATIONS_S.0;
+    let settings = BoardSettings {
+        peer: peer.clone(),
+        nodes: vec![node],
+        adjudicator: principal(place.adjudicator)?,
+        asset: principal(place.ledger)?,
+        receiver: Some(Papers::demo(OWNER)?.account()?),
+        balance: [Amount::new(DEPOSIT); 2],
+        challenge: ChallengeDuration::from_secs(shortest).ok_or("no challenge duration")?,
+    };
+    let listen = listen.map_or_else(String::new, |port| format!("listen = {port}\n"));
+    Ok(format!("{settings}pay = {PAYMENT}\nquick = yes\n{listen}"))
+}
+
+/// Starts a board for the first time, and asks who it is.
+async fn identify(
+    name: &str,
+    firmware: &Firmware,
+    folder: &Path,
+    settings: &str,
+) -> Result<Contact, Failure> {
+    let file = folder.join(name);
+    std::fs::write(&file, settings)?;
+    let flash = folder.join(format!("{name}.bin"));
+    let mut board = Board::start("board", firmware, &file, &flash, None)?;
+    let identity = board.identity().await?;
+    board.cut_power().await?;
+    Ok(identity.parse()?)
+}
+
 /// A board opens a channel that the service funds, pays and is paid, loses power again and again, and
 /// is paid out what it has although its peer registers an old state while it is off.
 ///
 /// # Errors
 /// If anything does not add up.
 pub async fn one_board_and_its_counterpart() -> Result<(), Failure> {
-    let world = World::start(Firmware::build().await?).await?;
+    let world = World::start(Firmware::build().await?, &["board"]).await?;
     let counterpart = world.counterpart().await?;
     let receiver = Papers::demo(OWNER)?.account()?;
     let settings = counterpart.settings(HOST, vec![world.node()], Some(receiver))?;
     let settings = format!("{settings}pay = {PAYMENT}\nquick = yes\n");
     let settings = world.write_settings("settings.txt", &settings)?;
-    let flash = world.file("flash.bin");
+    let flash = world.file("board.bin");
     let start = || Board::start("board", &world.firmware, &settings, &flash, None);
 
     let mut board = start()?;
@@ -291,28 +336,15 @@ pub async fn one_board_and_its_counterpart() -> Result<(), Failure> {
 /// # Errors
 /// If anything does not add up.
 pub async fn two_boards() -> Result<(), Failure> {
-    let world = World::start(Firmware::build().await?).await?;
+    let world = World::start(Firmware::build().await?, &["alice", "bob"]).await?;
     let port = std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .port();
-    // A board tells who it is when it starts, whomever it is to deal with.
-    let nobody = Contact {
-        key: Papers::demo(COUNTERPART)?.key.public_key(),
-        address: None,
-    };
-    let mut identities = Vec::new();
-    for name in ["alice", "bob"] {
-        let settings = world.write_settings(name, &world.settings(&nobody, Some(1234))?)?;
-        let flash = world.file(&format!("{name}.bin"));
-        let mut board = Board::start("board", &world.firmware, &settings, &flash, None)?;
-        identities.push(board.identity().await?);
-        board.cut_power().await?;
-    }
     let alice = Contact {
         address: Some(format!("{HOST}:{port}")),
-        ..identities[0].parse()?
+        ..world.boards[0].clone()
     };
-    let bob: Contact = identities[1].parse()?;
+    let bob = world.boards[1].clone();
     let of_alice = world.write_settings("alice", &world.settings(&bob, Some(1234))?)?;
     let of_bob = world.write_settings("bob", &world.settings(&alice, None)?)?;
     let flashes = [world.file("alice.bin"), world.file("bob.bin")];

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perun_protocol::channel::AdjudicatorCall;
+use perun_protocol::remote::RemoteMessage;
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::wanted::Wanted;
@@ -21,7 +23,9 @@ use crate::chain::{PerformError, Performed, Retry};
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// No pause is longer, while time may be running out.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// The pause before a call that only helps once somebody has changed something.
+/// No pause is longer while none is, and nothing happens to the channel.
+const LONGEST_QUIET_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// The first pause before a call that only helps once somebody has changed something.
 const SLOW_PAUSE: Duration = Duration::from_secs(30);
 /// No call and no look may take longer: each can be made again, and another may be more urgent by
 /// then.
@@ -44,10 +48,18 @@ pub(super) struct Rest {
     length: Duration,
 }
 
+impl Calls {
+    /// The next call waits for no pause: something is other than when the last one was made.
+    pub(super) fn hurry(&mut self) {
+        self.last = None;
+    }
+}
+
 enum Step {
     Look,
     Call(AdjudicatorCall),
     Wait(Instant),
+    Over(Box<RemoteMessage>),
     Forget,
     Idle,
 }
@@ -71,7 +83,8 @@ impl Watch {
                     () = sleep_until(until) => {}
                     () = self.news.notified() => {}
                 },
-                Step::Forget => return self.service.forget(self.place),
+                Step::Over(ack) => return self.tell(&ack),
+                Step::Forget => return self.service.forget(self),
                 Step::Idle => return,
             }
         }
@@ -85,23 +98,29 @@ impl Watch {
                 _ => Step::Look,
             };
         }
-        match self.wanted(&state) {
+        let step = match self.wanted(&state) {
             Wanted::Call(call) => match &state.calls.last {
                 Some((last, rest)) if *last == call && rest.until > Instant::now() => {
                     return Step::Wait(rest.until);
                 }
                 _ => return Step::Call(call),
             },
-            Wanted::Over => self.finish(&mut state),
-            Wanted::Forget => return Step::Forget,
-            Wanted::Nothing => {}
-        }
+            Wanted::Over => Step::Over(Box::new(self.finish(&mut state))),
+            Wanted::Forget => Step::Forget,
+            Wanted::Nothing => Step::Idle,
+        };
         state.calls = Calls::default();
-        Step::Idle
+        step
     }
 
     async fn carry_out(self: &Arc<Self>, call: AdjudicatorCall) {
+        let is_defence = is_claim(&call) && self.lock().is_disputed();
+        let gate = match is_defence {
+            true => Some(self.service.gates.defence().await),
+            false => None,
+        };
         let performed = timeout(LONGEST_CALL, self.perform(&call)).await;
+        drop(gate);
         let retry = match performed {
             Ok(Ok(())) => None,
             // What became of it shows the look that follows.
@@ -117,20 +136,19 @@ impl Watch {
             Some((last, rest)) if last == call => Some(rest),
             _ => None,
         };
-        let is_defence = matches!(call, AdjudicatorCall::Dispute(_));
-        let slow = if is_defence {
-            // While a window is open, nothing is done slowly.
-            LONGEST_PAUSE
-        } else {
-            SLOW_PAUSE
+        // While a window is open, nothing is done slowly.
+        let (slow, longest) = match is_defence {
+            true => (LONGEST_PAUSE, LONGEST_PAUSE),
+            false => (SLOW_PAUSE, LONGEST_QUIET_PAUSE),
         };
+        let growing = Rest::after(before, FIRST_PAUSE, longest);
         let rest = match retry {
-            None | Some(Retry::Soon) => Rest::after(before),
+            None | Some(Retry::Soon) => growing,
             Some(Retry::NotBefore(at)) => {
                 let left = Duration::from_nanos(at.nanos_since(self.service.now()));
-                Rest::of(left.clamp(FIRST_PAUSE, SLOW_PAUSE))
+                Rest::of(left.min(SLOW_PAUSE).max(growing.length))
             }
-            Some(Retry::Slowly | Retry::Never) => Rest::of(slow),
+            Some(Retry::Slowly | Retry::Never) => Rest::after(before, slow, longest),
         };
         state.calls.last = Some((call, rest));
     }
@@ -155,13 +173,16 @@ impl Watch {
     }
 
     async fn look(self: &Arc<Self>) {
-        {
+        let gate = self.pass().await;
+        let (epoch, was_urgent) = {
             let mut state = self.lock();
             (state.is_touched, state.is_looking) = (false, true);
-        }
+            (state.epoch, std::mem::take(&mut state.is_urgent))
+        };
         let looked = timeout(LONGEST_CALL, self.service.chain.look(&self.params)).await;
+        drop(gate);
         let reason = match looked {
-            Ok(Ok(view)) => return self.handle_view(view),
+            Ok(Ok(view)) => return self.handle_view(view, epoch),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer in time".to_owned(),
         };
@@ -171,8 +192,34 @@ impl Watch {
         );
         let mut state = self.lock();
         (state.is_touched, state.is_looking) = (true, false);
-        state.calls.look = Some(Rest::after(state.calls.look));
+        state.is_urgent |= was_urgent;
+        state.calls.look = Some(Rest::after(state.calls.look, FIRST_PAUSE, LONGEST_PAUSE));
     }
+
+    /// Waits until a look may begin.
+    async fn pass(&self) -> SemaphorePermit<'_> {
+        let gates = &self.service.gates;
+        loop {
+            let is_urgent = {
+                let state = self.lock();
+                state.is_urgent || state.is_disputed()
+            };
+            if is_urgent {
+                return gates.urgent_look().await;
+            }
+            tokio::select! {
+                gate = gates.look() => return gate,
+                // It may be urgent by now.
+                () = self.news.notified() => {}
+            }
+        }
+    }
+}
+
+/// Whether a call registers a state, as those do that refute another one.
+fn is_claim(call: &AdjudicatorCall) -> bool {
+    use AdjudicatorCall::{ConcludeFinal, Dispute};
+    matches!(call, Dispute(_) | ConcludeFinal(_))
 }
 
 impl Rest {
@@ -183,9 +230,9 @@ impl Rest {
         }
     }
 
-    /// The pause after this one.
-    fn after(before: Option<Self>) -> Self {
-        let length = before.map_or(FIRST_PAUSE, |before| before.length * 2);
-        Self::of(length.min(LONGEST_PAUSE))
+    /// The pause after this one, or the first one.
+    fn after(before: Option<Self>, first: Duration, longest: Duration) -> Self {
+        let length = before.map_or(first, |before| (before.length * 2).max(first));
+        Self::of(length.min(longest))
     }
 }

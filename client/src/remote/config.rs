@@ -14,6 +14,9 @@ pub struct Config {
     pub devices: Devices,
     /// What is done for each of them, at most.
     pub limits: DeviceLimits,
+    /// What may be deposited for all devices together within a day and in channels that are not over.
+    /// Of an asset that is not named, nothing.
+    pub max_funds_total: BTreeMap<AssetId, Amount>,
     /// How many channels are watched for all devices together.
     pub max_watches: usize,
     /// How often the adjudicator's event log is read: a view that a device is shown is about so old.
@@ -25,7 +28,8 @@ pub struct Config {
 /// Who is served.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Devices {
-    /// Whoever connects, within [`Config::max_watches`].
+    /// Whoever connects, within [`Config::max_watches`]. Nothing can be deposited for them: everybody
+    /// is as many devices as he likes.
     Anybody,
     /// These identities.
     Only(BTreeSet<PublicKey>),
@@ -34,10 +38,11 @@ pub enum Devices {
 /// What is done for one device, at most.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct DeviceLimits {
-    /// Channels that are watched for it, and as many that are funded.
+    /// Channels that are watched for it, and as many that are funded within a day or not over.
     pub max_channels: usize,
-    /// What may be deposited for it in channels that are not over. Of an asset that is not named,
-    /// nothing.
+    /// What may be deposited for it within a day and in channels that are not over: what a device and
+    /// its peer can take from this account if they mean to. The ledger's fees come on top. Of an asset
+    /// that is not named, nothing.
     pub max_funds: BTreeMap<AssetId, Amount>,
 }
 
@@ -50,6 +55,7 @@ impl Config {
                 max_channels: 16,
                 max_funds: BTreeMap::new(),
             },
+            max_funds_total: BTreeMap::new(),
             max_watches: 10_000,
             poll_interval: Duration::from_secs(15),
             door: Door::Approval,

@@ -4,14 +4,15 @@
 //! Fund ──> checked ──written──> durable ──> paid ──> Funded
 //!             │                              │ refused, or too late
 //!             v                              v
-//!      RemoteRejection              failed: given back to the limit once
-//!                                   the adjudicator is seen to hold nothing
+//!      RemoteRejection              failed: forgotten once the adjudicator
+//!                                   is seen to hold nothing
 //! ```
 //!
-//! Invariants: no money moves for a loan that is not durable. A loan counts against its device's
-//! limit from before that until its channel is seen concluded, or nothing of it can have arrived.
+//! Invariants: no money moves for a loan that is not durable. A loan counts against the limits from
+//! before that until its channel is seen concluded, or nothing of it can have arrived, and for a whole
+//! [`PERIOD_NS`] at least: that a channel is over does not say that anything was paid back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use minicbor::{Decode, Encode};
 use perun_protocol::signature::Libsecp256k1;
@@ -19,11 +20,15 @@ use perun_protocol::{
     Amount, AssetId, Params, PartIdx, PublicKey, SignedState, Timestamp, UnverifiedSignedState,
 };
 
-use super::config::DeviceLimits;
+use super::config::Config;
 use super::order::{Place, identity};
+use crate::chain::Seen;
 
-/// A deposit that was sent in time has arrived by so long after.
-const GRACE_NS: u64 = 600 * 1_000_000_000;
+/// For how long a loan counts at least: the limits say what may be lost within one such period.
+pub(super) const PERIOD_NS: u64 = 24 * 3_600 * 1_000_000_000;
+/// A deposit that was sent in time has arrived by so long after: ledgers take what was sent within a
+/// day.
+const GRACE_NS: u64 = PERIOD_NS + 600 * 1_000_000_000;
 
 /// What is, or may be, deposited for a device in one channel.
 #[derive(Clone, Debug)]
@@ -33,6 +38,8 @@ pub(super) struct Loan {
     /// Version 0: its funding says how much.
     pub(super) initial: SignedState,
     pub(super) fund_by: Timestamp,
+    /// When it was asked for last.
+    pub(super) lent_at: Timestamp,
     pub(super) stage: Stage,
     /// Something may have happened that decides whether it is over.
     pub(super) is_touched: bool,
@@ -49,6 +56,8 @@ pub(super) enum Stage {
     Paid,
     /// It was given up. A part of it may be paid.
     Failed,
+    /// The channel is over. The loan counts until its period is over too.
+    Over,
 }
 
 /// What is stored of a loan.
@@ -63,15 +72,19 @@ struct StoredLoan {
     initial: UnverifiedSignedState,
     #[n(3)]
     fund_by: Timestamp,
-    /// 0 paying, 1 paid, 2 failed.
+    /// 0 paying, 1 paid, 2 failed, 3 over.
     #[n(4)]
     stage: u8,
+    #[n(5)]
+    lent_at: Timestamp,
 }
 
-/// All loans that are not over.
+/// All loans that count.
 #[derive(Debug, Default)]
 pub(super) struct Loans {
     by_place: HashMap<Place, Loan>,
+    /// How far the event log was read.
+    as_of: Timestamp,
 }
 
 impl Loan {
@@ -99,11 +112,16 @@ impl Loan {
         self.fund_by.saturating_add_nanos(GRACE_NS)
     }
 
+    /// Whether it counts no more.
+    pub(super) fn is_past(&self, as_of: Timestamp) -> bool {
+        self.stage == Stage::Over && as_of >= self.lent_at.saturating_add_nanos(PERIOD_NS)
+    }
+
     /// Whether to look if it is over: something has happened since the last look, or nothing will
     /// any more.
     pub(super) fn is_due(&self, as_of: Timestamp) -> bool {
         match self.stage {
-            Stage::Paying => false,
+            Stage::Paying | Stage::Over => false,
             Stage::Paid => self.is_touched,
             Stage::Failed => {
                 let grace_over = self.grace_over();
@@ -122,7 +140,9 @@ impl Loan {
                 Stage::Paying => 0,
                 Stage::Paid => 1,
                 Stage::Failed => 2,
+                Stage::Over => 3,
             },
+            lent_at: self.lent_at,
         };
         minicbor::to_vec(stored).expect("a vector takes every byte")
     }
@@ -142,8 +162,10 @@ impl Loan {
                 0 => Stage::Paying,
                 1 => Stage::Paid,
                 2 => Stage::Failed,
+                3 => Stage::Over,
                 _ => return None,
             },
+            lent_at: stored.lent_at,
             params,
             is_touched: true,
             looked_at: Timestamp::default(),
@@ -152,16 +174,37 @@ impl Loan {
 }
 
 impl Loans {
+    pub(super) fn of(&self, place: Place) -> Option<&Loan> {
+        self.by_place.get(&place)
+    }
+
     pub(super) fn of_mut(&mut self, place: Place) -> Option<&mut Loan> {
         self.by_place.get_mut(&place)
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Loan> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Loan> + Clone {
         self.by_place.values()
     }
 
-    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Loan> {
-        self.by_place.values_mut()
+    /// What the event log tells; returns which loans count no more.
+    pub(super) fn handle_seen(&mut self, seen: &Seen) -> Vec<Place> {
+        self.as_of = seen.as_of;
+        for loan in self.by_place.values_mut() {
+            loan.is_touched |= seen.touched.contains(&loan.place().channel);
+        }
+        let past = self.by_place.extract_if(|_, loan| loan.is_past(seen.as_of));
+        past.map(|(place, _)| place).collect()
+    }
+
+    /// Which loans are to be looked at. They are not again, unless something happens.
+    pub(super) fn take_due(&mut self) -> Vec<Loan> {
+        let as_of = self.as_of;
+        let due = self.by_place.values_mut().filter(|loan| loan.is_due(as_of));
+        let due = due.map(|loan| {
+            loan.is_touched = false;
+            loan.clone()
+        });
+        due.collect()
     }
 
     pub(super) fn insert(&mut self, loan: Loan) {
@@ -177,22 +220,31 @@ impl Loans {
         self.of_device(device).next().is_some()
     }
 
-    /// Whether one more loan stays within its device's limits.
-    pub(super) fn has_room(&self, device: &PublicKey, loan: &Loan, limits: &DeviceLimits) -> bool {
-        if self.of_device(device).count() >= limits.max_channels {
-            return false;
-        }
-        loan.shares().all(|(asset, share)| {
-            let others = self.of_device(device).flat_map(Loan::shares);
-            let others = others.filter(|(other, _)| *other == asset);
-            let amounts = others.map(|(_, share)| share).chain([share]);
-            let limit = limits.max_funds.get(&asset).copied().unwrap_or_default();
-            Amount::checked_sum(amounts).is_some_and(|sum| sum <= limit)
-        })
+    /// Whether one more loan stays within its device's limits, and within those of all devices.
+    pub(super) fn has_room(&self, device: &PublicKey, loan: &Loan, config: &Config) -> bool {
+        let limits = &config.limits;
+        self.of_device(device).count() < limits.max_channels
+            && is_within(self.of_device(device), loan, &limits.max_funds)
+            && is_within(self.all(), loan, &config.max_funds_total)
     }
 
-    fn of_device(&self, device: &PublicKey) -> impl Iterator<Item = &Loan> {
+    fn of_device(&self, device: &PublicKey) -> impl Iterator<Item = &Loan> + Clone {
         let is_theirs = |loan: &&Loan| loan.device() == Some(*device);
         self.by_place.values().filter(is_theirs)
     }
+}
+
+/// Whether one more loan beside others stays within a limit for each asset.
+fn is_within<'a>(
+    others: impl Iterator<Item = &'a Loan> + Clone,
+    loan: &Loan,
+    limits: &BTreeMap<AssetId, Amount>,
+) -> bool {
+    loan.shares().all(|(asset, share)| {
+        let others = others.clone().flat_map(Loan::shares);
+        let others = others.filter(|(other, _)| *other == asset);
+        let amounts = others.map(|(_, share)| share).chain([share]);
+        let limit = limits.get(&asset).copied().unwrap_or_default();
+        Amount::checked_sum(amounts).is_some_and(|sum| sum <= limit)
+    })
 }

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use perun_protocol::remote::RemoteCode;
 use tokio::sync::watch;
 
+use super::requests::Refused;
 use crate::store::{ClientWrite, Observer, Store, StoreError, Ticket, Urgency};
 
 /// With more bytes than this waiting for the disk, nothing new is taken.
@@ -64,13 +66,22 @@ impl Records {
         ticket <= self.store.durable()
     }
 
-    /// Whether nothing new should be written at present, or ever.
-    pub(super) fn is_full(&self) -> bool {
-        self.store.backlog() > MAX_BACKLOG
+    /// Whether anything new can be written at present.
+    pub(super) fn check(&self) -> Result<(), Refused> {
+        if self.progress.borrow().has_failed {
+            return Err((RemoteCode::NotStored, ""));
+        }
+        if self.store.backlog() > MAX_BACKLOG {
+            return Err((RemoteCode::Busy, ""));
+        }
+        Ok(())
     }
 
-    pub(super) fn has_failed(&self) -> bool {
-        self.progress.borrow().has_failed
+    /// Waits until nothing will become durable any more.
+    pub(super) async fn failed(&self) {
+        let mut progress = self.progress.subscribe();
+        // It cannot be closed: the sender is here.
+        let _ = progress.wait_for(|progress| progress.has_failed).await;
     }
 
     /// Waits until a write is durable.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use perun_canister_api::convert;
 use perun_protocol::remote::{
     ForceClose, RemoteCode, RemoteMessage, SignedReceiver, Time, Watch as WatchRequest,
 };
@@ -17,6 +18,10 @@ pub(super) type Refused = (RemoteCode, &'static str);
 
 const WRONG_PART: Refused = (RemoteCode::BadRequest, "you are not this participant");
 const WRONG_CHANNEL: Refused = (RemoteCode::BadRequest, "the params are another channel's");
+const WRONG_ADJUDICATOR: Refused = (
+    RemoteCode::BadRequest,
+    "another adjudicator settles this channel",
+);
 const WRONG_STATE: Refused = (
     RemoteCode::BadRequest,
     "the state is not this channel's, or not signed by all",
@@ -70,18 +75,13 @@ impl Shared {
         }
     }
 
-    /// Whether somebody is served, and anything can be stored for him.
+    /// Whether somebody is served. Whether anything can be stored for him is asked where something
+    /// is to be.
     pub(super) fn admit(&self, peer: &PublicKey) -> Result<(), Refused> {
-        if !self.config.serves(peer) {
-            return Err((RemoteCode::NotServed, ""));
+        match self.config.serves(peer) {
+            true => Ok(()),
+            false => Err((RemoteCode::NotServed, "")),
         }
-        if self.records.has_failed() {
-            return Err((RemoteCode::NotStored, ""));
-        }
-        if self.records.is_full() {
-            return Err((RemoteCode::Busy, ""));
-        }
-        Ok(())
     }
 
     /// The time is about no channel, so there is no refusing it: whoever is not served gets none.
@@ -110,7 +110,8 @@ impl Shared {
         let (Some(params), Some(newest)) = (request.params, request.newest) else {
             return Err((RemoteCode::UnknownChannel, ""));
         };
-        check_place(peer, place, &params)?;
+        self.records.check()?;
+        self.check_place(peer, place, &params)?;
         let auths = verify_auths(&request.auths, &params, place)?;
         let newest = verify_state(newest, &params)?;
         let order = Order {
@@ -123,7 +124,27 @@ impl Shared {
         };
         let watch = self.add_watch(order)?;
         tracing::info!("channel {:.8} is watched for {peer:?}", place.channel);
-        watch.begin(asked);
+        watch.begin(asked)
+    }
+
+    /// Checks that the params are the channel's, that the channel is settled where we look, and that
+    /// the sender is the participant that it speaks for: it has proved that it has the key.
+    pub(super) fn check_place(
+        &self,
+        peer: &PublicKey,
+        place: Place,
+        params: &Params,
+    ) -> Result<(), Refused> {
+        if params.id() != place.channel {
+            return Err(WRONG_CHANNEL);
+        }
+        let adjudicator = convert::principal(self.chain.adjudicator().id());
+        if Some(params.adjudicator()) != adjudicator {
+            return Err(WRONG_ADJUDICATOR);
+        }
+        if identity(params, place.part) != Some(*peer) {
+            return Err(WRONG_PART);
+        }
         Ok(())
     }
 
@@ -146,8 +167,7 @@ impl Shared {
             is_forced: true,
         };
         tracing::info!("channel {:.8} is to be closed", place.channel);
-        watch.change(change, Asked { about, knows });
-        Ok(())
+        watch.change(change, Asked { about, knows })
     }
 }
 
@@ -175,8 +195,7 @@ impl Watch {
             auths,
             is_forced: false,
         };
-        self.change(change, asked);
-        Ok(())
+        self.change(change, asked)
     }
 
     fn verify_newest(
@@ -187,18 +206,6 @@ impl Watch {
             .map(|newest| verify_state(newest, &self.params))
             .transpose()
     }
-}
-
-/// Checks that the params are the channel's, and that the sender is the participant that it speaks
-/// for: it has proved that it has the key.
-pub(super) fn check_place(peer: &PublicKey, place: Place, params: &Params) -> Result<(), Refused> {
-    if params.id() != place.channel {
-        return Err(WRONG_CHANNEL);
-    }
-    if identity(params, place.part) != Some(*peer) {
-        return Err(WRONG_PART);
-    }
-    Ok(())
 }
 
 pub(super) fn verify_state(

@@ -8,8 +8,11 @@
 //! ```
 //!
 //! Invariants: the newest state never becomes older. An ack names no version that is not durable.
+//! Nothing is sent while a lock is held: links ask the service whom it knows, under locks of theirs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use perun_protocol::remote::{
     DisputeNotice, RemoteCode, RemoteMessage, RemoteRejection, UnverifiedView, WatchAck,
@@ -25,11 +28,18 @@ use tokio::sync::Notify;
 use super::Shared;
 use super::calls::Calls;
 use super::order::{End, Order, Place};
+use super::requests::Refused;
 use super::wanted::{Wanted, wanted};
 use crate::store::Ticket;
 
 /// How many requests of one watch may wait for the disk.
 const MAX_WAITING: usize = 64;
+/// A view is old that so many polls of the log have not renewed,
+const OLD_POLLS: u32 = 4;
+/// and not within this part of the challenge duration: the rest is left to refute.
+const OLD_PART: u32 = 8;
+/// How old an order is before asking for it makes it new: no write for each question.
+const RENEWAL_NS: u64 = 3_600 * 1_000_000_000;
 
 /// One channel that is watched for one device.
 pub(super) struct Watch {
@@ -38,6 +48,9 @@ pub(super) struct Watch {
     pub(super) params: Params,
     pub(super) service: Arc<Shared>,
     state: Mutex<State>,
+    /// Nothing is left to be done, ever. Told without the state's lock, so that whoever holds the lock
+    /// of all watches waits for none of them.
+    is_over: AtomicBool,
     /// There may be something more urgent than to wait.
     pub(super) news: Notify,
 }
@@ -50,10 +63,16 @@ pub(super) struct State {
     /// Something may have happened that no look has seen yet, so that "nothing has happened" must
     /// not be said.
     pub(super) is_touched: bool,
+    /// Somebody has done something, or a dispute is on: no look for another reason comes first.
+    pub(super) is_urgent: bool,
+    /// How often time was lost. What a look that began before has seen is older than it looks.
+    pub(super) epoch: u64,
     /// A look is under way. It sees what the log told before it began, and the view does not yet.
     pub(super) is_looking: bool,
     /// Nothing is left to be done, ever.
     is_over: bool,
+    /// It was forgotten, and its record with it: whoever still finds it finds nothing.
+    is_forgotten: bool,
     /// The newest write.
     written: Ticket,
     /// The version that is durable.
@@ -71,6 +90,12 @@ pub(super) struct Change {
     pub(super) newest: Option<SignedState>,
     pub(super) auths: Option<Vec<SignedWithdrawalAuth>>,
     pub(super) is_forced: bool,
+}
+
+impl Change {
+    fn is_nothing(&self) -> bool {
+        self.newest.is_none() && self.auths.is_none() && !self.is_forced
+    }
 }
 
 /// A request that waits for its ack.
@@ -99,12 +124,16 @@ impl Watch {
             device: order.device(),
             params: order.params.clone(),
             service,
+            is_over: AtomicBool::new(is_over),
             state: Mutex::new(State {
                 kept,
                 is_over,
+                is_forgotten: false,
                 view,
                 order,
                 is_touched: true,
+                is_urgent: false,
+                epoch: 0,
                 is_looking: false,
                 written: Ticket::NONE,
                 durable,
@@ -117,21 +146,57 @@ impl Watch {
     }
 
     /// Writes the order down for the first time, and answers when it is durable.
-    pub(super) fn begin(self: &Arc<Self>, asked: Asked) {
+    pub(super) fn begin(self: &Arc<Self>, asked: Asked) -> Result<(), Refused> {
         let mut state = self.lock();
         self.write(&mut state);
-        self.ack_when_durable(&mut state, asked);
         self.go_on(&mut state);
+        self.ack_when_durable(&mut state, asked)
     }
 
     /// Takes in what a device hands in, and answers when it is durable.
-    pub(super) fn change(self: &Arc<Self>, change: Change, asked: Asked) {
+    pub(super) fn change(self: &Arc<Self>, change: Change, asked: Asked) -> Result<(), Refused> {
         let mut state = self.lock();
-        if !state.is_over && state.order.apply(change) {
-            self.write(&mut state);
-            self.go_on(&mut state);
+        if state.is_forgotten {
+            return Err((RemoteCode::UnknownChannel, ""));
         }
-        self.ack_when_durable(&mut state, asked);
+        let is_question = change.is_nothing();
+        let can_store = self.service.records.check();
+        if let Err(refused) = can_store {
+            if is_question {
+                // From what is durable, without a promise.
+                let ack = self.ack(&state, asked.knows);
+                drop(state);
+                self.tell(&ack);
+                return Ok(());
+            }
+            // To close needs no memory but this one, while it lasts.
+            if change.is_forced && !state.is_over && state.order.apply(change) {
+                self.go_on(&mut state);
+            }
+            return Err(refused);
+        }
+        if !state.is_over {
+            let is_renewed = state.order.renew(self.service.now());
+            let is_changed = state.order.apply(change);
+            if is_renewed || is_changed {
+                self.write(&mut state);
+            }
+            if is_changed {
+                self.go_on(&mut state);
+            }
+        }
+        self.ack_when_durable(&mut state, asked)
+    }
+
+    /// Ends the watch if it is to be forgotten; `false` if it was asked for meanwhile.
+    pub(super) fn end_if_forgotten(&self) -> bool {
+        let mut state = self.lock();
+        if state.is_over || self.wanted(&state) != Wanted::Forget {
+            return false;
+        }
+        state.is_forgotten = true;
+        self.end(&mut state);
+        true
     }
 
     /// The newest version held.
@@ -140,13 +205,42 @@ impl Watch {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.lock().is_over
+        self.is_over.load(Ordering::Relaxed)
     }
 
-    /// Something has happened to the channel at the adjudicator.
+    /// Something may have happened to the channel at the adjudicator.
     pub(super) fn touch(self: &Arc<Self>) {
         let mut state = self.lock();
         if !state.is_over {
+            state.is_touched = true;
+            self.go_on(&mut state);
+        }
+    }
+
+    /// Something has happened to the channel: what failed before may succeed now.
+    pub(super) fn handle_deed(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if !state.is_over {
+            (state.is_touched, state.is_urgent) = (true, true);
+            state.calls.hurry();
+            self.go_on(&mut state);
+        }
+    }
+
+    /// A view that the log has not renewed for long is not trusted any more: the log may be silent, or
+    /// lie.
+    pub(super) fn look_if_old(self: &Arc<Self>, poll_interval: Duration) {
+        let mut state = self.lock();
+        let Some(view) = &state.view else {
+            return;
+        };
+        if state.is_over || state.is_touched || state.is_looking {
+            return;
+        }
+        let duration = Duration::from_secs(self.params.challenge_duration().secs().into());
+        let longest = (poll_interval * OLD_POLLS).max(duration / OLD_PART);
+        let age = Duration::from_nanos(self.service.now().nanos_since(view.at));
+        if age > longest {
             state.is_touched = true;
             self.go_on(&mut state);
         }
@@ -171,6 +265,8 @@ impl Watch {
     pub(super) fn handle_lost_time(self: &Arc<Self>) {
         let mut state = self.lock();
         if !state.is_over {
+            state.epoch += 1;
+            state.is_urgent |= state.is_disputed();
             state.view = None;
             state.is_touched = true;
             self.go_on(&mut state);
@@ -185,11 +281,16 @@ impl Watch {
         }
     }
 
-    /// What a look has seen.
-    pub(super) fn handle_view(self: &Arc<Self>, view: View) {
+    /// What a look that began in this epoch has seen.
+    pub(super) fn handle_view(self: &Arc<Self>, view: View, epoch: u64) {
         let mut state = self.lock();
         state.is_looking = false;
         state.calls.look = None;
+        if epoch != state.epoch {
+            // Another look follows.
+            state.is_touched = true;
+            return;
+        }
         if state.is_over || state.view.as_ref().is_some_and(|last| last.at > view.at) {
             return;
         }
@@ -234,10 +335,12 @@ impl Watch {
         }
     }
 
-    /// Nothing is left to be done: what was seen last is kept for whoever asks.
-    pub(super) fn finish(&self, state: &mut State) {
+    /// Nothing is left to be done: what was seen last is kept for whoever asks. Returns what the
+    /// device is to be told.
+    #[must_use]
+    pub(super) fn finish(&self, state: &mut State) -> RemoteMessage {
         tracing::info!("channel {:.8} is over", self.place.channel);
-        state.is_over = true;
+        self.end(state);
         let end = state.view.clone().map(|view| End {
             view,
             kept: state.kept.clone(),
@@ -245,7 +348,12 @@ impl Watch {
         let record = state.order.encode(end.as_ref());
         let name = self.place.name(Place::WATCH);
         state.written = self.service.records.put_later(name, record);
-        self.tell(&self.ack(state, state.known));
+        self.ack(state, state.known)
+    }
+
+    fn end(&self, state: &mut State) {
+        state.is_over = true;
+        self.is_over.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn wanted(&self, state: &State) -> Wanted {
@@ -271,9 +379,9 @@ impl Watch {
         state.written = self.service.records.put(name, record);
     }
 
-    fn ack_when_durable(self: &Arc<Self>, state: &mut State, asked: Asked) {
+    fn ack_when_durable(self: &Arc<Self>, state: &mut State, asked: Asked) -> Result<(), Refused> {
         if state.waiting >= MAX_WAITING {
-            return self.reject(asked.about, RemoteCode::Busy, "");
+            return Err((RemoteCode::Busy, ""));
         }
         state.waiting += 1;
         state.known = state.known.max(asked.knows);
@@ -290,10 +398,14 @@ impl Watch {
                     drop(state);
                     watch.tell(&ack);
                 }
-                Err(_) => watch.reject(asked.about, RemoteCode::NotStored, ""),
+                Err(_) => {
+                    drop(state);
+                    watch.reject(asked.about, RemoteCode::NotStored, "");
+                }
             }
         };
         self.service.spawn(answer);
+        Ok(())
     }
 
     fn ack(&self, state: &State, knows: Option<Version>) -> RemoteMessage {
@@ -326,18 +438,34 @@ impl Watch {
         }))
     }
 
-    fn tell(&self, message: &RemoteMessage) {
+    /// Never under a lock.
+    pub(super) fn tell(&self, message: &RemoteMessage) {
         self.service.send(&self.device, message);
     }
 }
 
 impl State {
+    /// Whether something is registered: time may be running out.
+    pub(super) fn is_disputed(&self) -> bool {
+        let status = self.view.as_ref().map(|view| &view.status);
+        matches!(status, Some(Status::Registered { .. }))
+    }
+
     pub(super) fn is_due_for_a_look(&self) -> bool {
         !self.is_over && (self.is_touched || self.view.is_none())
     }
 }
 
 impl Order {
+    /// Whoever asks for it still wants it; `false` if that need not be remembered.
+    fn renew(&mut self, now: Timestamp) -> bool {
+        let is_due = now.nanos_since(self.given_at) >= RENEWAL_NS;
+        if is_due {
+            self.given_at = now;
+        }
+        is_due
+    }
+
     /// Takes a change in; `false` if nothing is other than before.
     fn apply(&mut self, change: Change) -> bool {
         let Change {

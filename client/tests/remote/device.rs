@@ -10,7 +10,8 @@ use perun_protocol::remote::{
 };
 use perun_protocol::view::{Status, View};
 use perun_protocol::{
-    Account, PartIdx, PublicKey, SecretKey, SignedState, Signer as _, Timestamp, Version,
+    Account, Nonce, Params, PartIdx, Principal, PublicKey, SecretKey, SignedState, Signer as _,
+    Timestamp, Version,
 };
 use tokio::sync::mpsc;
 
@@ -148,6 +149,23 @@ pub fn is_over_without_remainders(view: &View) -> bool {
     match &view.status {
         Status::Concluded { remainders, .. } => remainders.is_zero(),
         _ => false,
+    }
+}
+
+impl TestChannel {
+    /// The same channel at another adjudicator.
+    pub fn elsewhere(&self) -> Self {
+        let params = &self.params;
+        let keys = self.keys.clone();
+        let moved = Params::new(
+            Nonce::from_bytes([99; 32]),
+            keys.iter().map(SecretKey::participant).collect(),
+            params.assets().to_vec(),
+            params.challenge_duration(),
+            Principal::from_slice(&[9]).unwrap(),
+        );
+        let params = moved.unwrap();
+        Self { params, keys }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use perun_client::link::memory::Network;
 use perun_client::store::MemoryStore;
+use perun_protocol::dispute::Rank;
 use perun_protocol::remote::{RemoteCode, RemoteMessage};
 use tokio::time::sleep;
 
@@ -55,6 +56,16 @@ fn nothing_is_acked_before_it_is_durable() {
         let initial = channel.signed(0, STATE, STATE);
         device.say(&fund(&channel, SECOND, &initial, fund_by));
         assert_eq!(device.rejected().await, RemoteCode::NotStored);
+        // Whoever only asks hears what is durable.
+        soon("the failure", node.service.failed()).await;
+        while device.heard().is_some() {}
+        device.say(&watch(next_watch(&channel, SECOND, None)));
+        assert_eq!(device.ack(|_| true).await.version, Some(one.version()));
+        // To close needs no disk.
+        device.say(&force_close(&channel, SECOND, None));
+        assert_eq!(device.rejected().await, RemoteCode::NotStored);
+        let notice = device.notice().await;
+        assert_eq!(notice.registered, Rank::State(two.version()));
     });
 }
 

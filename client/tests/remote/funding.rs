@@ -1,14 +1,17 @@
 //! Shares that a service deposits, and what it does not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use perun_client::link::memory::Network;
+use perun_client::remote::{Devices, Parts, RemoteService, StartError};
+use perun_client::store::MemoryStore;
 use perun_protocol::remote::{RemoteCode, RemoteMessage};
 use perun_protocol::{SignedState, Timestamp};
 use tokio::time::sleep;
 
 use crate::device::*;
-use crate::node::Node;
+use crate::node::{Node, config};
 use crate::world::*;
 
 const STATE: [u128; 2] = [1_000, 500];
@@ -84,31 +87,59 @@ fn a_service_that_was_killed_while_it_paid_pays_once() {
 }
 
 #[test]
-fn more_than_the_limit_is_not_lent_before_a_channel_is_over() {
+fn more_than_the_limit_is_not_lent_before_a_channel_and_a_day_are_over() {
     story(async {
         let world = World::new().await;
         let network = Network::new(3);
         let channels: Vec<_> = (1..=5).map(|nonce| world.channel(nonce)).collect();
-        let node = Node::start(&world, &network, 2).await;
+        let mut node = Node::start(&world, &network, 2).await;
         let mut device = Device::connect(&network, &channels[0].keys[1], &node).await;
         let fund_by = soon_enough(&world);
         for channel in &channels[..4] {
             device.say(&fund(channel, SECOND, &initial(channel), fund_by));
             funded(&mut device, channel).await;
         }
-        let fifth = fund(&channels[4], SECOND, &initial(&channels[4]), fund_by);
-        device.say(&fifth);
+        let fifth = |world: &World| {
+            let by = soon_enough(world);
+            fund(&channels[4], SECOND, &initial(&channels[4]), by)
+        };
+        device.say(&fifth(&world));
         assert_eq!(device.rejected().await, RemoteCode::LimitReached);
-        assert_eq!(world.held(&channels[4]).await, [0, 0]);
 
-        // One channel ends: the other side deposits nothing, and all agree that this is it.
+        // One channel ends: the other side deposits nothing, and all agree that this is it. That
+        // somebody has paid the loan back does not follow.
         let end = channels[0].last(0, STATE, STATE);
         let adjudicator = world.adjudicator_for(9).await;
         let concluded = adjudicator.conclude_final(&channels[0].params, &end).await;
         concluded.unwrap();
+        let first = fund(&channels[0], SECOND, &initial(&channels[0]), fund_by);
+        soon("the end of a loan", async {
+            loop {
+                device.say(&first);
+                match device.hear().await {
+                    RemoteMessage::Funded(_) => sleep(Duration::from_millis(50)).await,
+                    RemoteMessage::RemoteRejection(no) => {
+                        return assert_eq!(no.code, RemoteCode::TooLate);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+        .await;
+        device.say(&fifth(&world));
+        assert_eq!(device.rejected().await, RemoteCode::LimitReached);
+        device.goodbye().await;
+        let store = node.store.clone();
+        node = node.restart_on(&world, store).await;
+        let mut device = Device::connect(&network, &channels[0].keys[1], &node).await;
+        device.say(&fifth(&world));
+        assert_eq!(device.rejected().await, RemoteCode::LimitReached);
+        assert_eq!(world.held(&channels[4]).await, [0, 0]);
+
+        world.advance(Duration::from_secs(24 * 3_600));
         soon("room for another loan", async {
             loop {
-                device.say(&fifth);
+                device.say(&fifth(&world));
                 match device.hear().await {
                     RemoteMessage::Funded(_) => return,
                     RemoteMessage::RemoteRejection(_) => sleep(Duration::from_millis(50)).await,
@@ -118,6 +149,46 @@ fn more_than_the_limit_is_not_lent_before_a_channel_is_over() {
         })
         .await;
         assert_eq!(world.held(&channels[4]).await, [0, 500]);
+    });
+}
+
+#[test]
+fn all_devices_together_are_lent_so_much() {
+    story(async {
+        let world = World::new().await;
+        let network = Network::new(6);
+        let channels: Vec<_> = (1..=3).map(|nonce| world.channel(nonce)).collect();
+        let mut config = config(&world);
+        let asset = channels[0].asset();
+        config.max_funds_total = [(asset, units(1_500))].into();
+        let node = Node::start_with(&world, &network, 2, config).await;
+        let fund_by = soon_enough(&world);
+        let mut one = Device::connect(&network, &channels[0].keys[1], &node).await;
+        one.say(&fund(&channels[0], SECOND, &initial(&channels[0]), fund_by));
+        funded(&mut one, &channels[0]).await;
+        let mut other = Device::connect(&network, &channels[0].keys[0], &node).await;
+        other.say(&fund(&channels[1], FIRST, &initial(&channels[1]), fund_by));
+        assert!(matches!(other.hear().await, RemoteMessage::Funded(_)));
+        one.say(&fund(&channels[2], SECOND, &initial(&channels[2]), fund_by));
+        assert_eq!(one.rejected().await, RemoteCode::LimitReached);
+    });
+}
+
+#[test]
+fn a_service_that_would_deposit_for_anybody_does_not_start() {
+    story(async {
+        let world = World::new().await;
+        let network = Network::new(7);
+        let mut config = config(&world);
+        config.devices = Devices::Anybody;
+        let parts = Parts {
+            config,
+            chain: world.chain_for(2).await,
+            store: Arc::new(MemoryStore::new()),
+            transport: Arc::new(network.attach(off_chain(2), "a service")),
+        };
+        let error = RemoteService::start(parts).await.unwrap_err();
+        assert!(matches!(error, StartError::FundsForAnybody), "{error}");
     });
 }
 
@@ -133,10 +204,17 @@ fn what_cannot_be_paid_is_answered() {
         let order = fund(&channel, SECOND, &initial(&channel), soon_enough(&world));
         device.say(&order);
         assert_eq!(device.rejected().await, RemoteCode::FundingFailed);
-        // Somebody gives him something: the same request again.
+        // Somebody gives him something: the same request again, with a later deadline when the first
+        // one is over.
         let ledger = world.ledger_for(0).await;
         give(&ledger, account(10)).await;
-        device.say(&order);
+        world.advance(Duration::from_secs(180));
+        device.say(&fund(
+            &channel,
+            SECOND,
+            &initial(&channel),
+            soon_enough(&world),
+        ));
         funded(&mut device, &channel).await;
         assert_eq!(world.held(&channel).await, [0, 500]);
     });
@@ -179,7 +257,11 @@ fn what_contradicts_itself_or_comes_late_is_refused() {
         }
         // The window is outside of the adjudicator's bounds.
         let long = world.channel_lasting(3, CHALLENGE_S.1 + 1);
+        let elsewhere = channel.elsewhere();
+        let much_later = fund_by.saturating_add_nanos(24 * 3_600_000_000_000);
         for bad in [
+            fund(&channel, SECOND, &good, much_later),
+            fund(&elsewhere, SECOND, &initial(&elsewhere), fund_by),
             fund(&channel, SECOND, &newer, fund_by),
             fund(&channel, FIRST, &good, fund_by),
             fund(&long, SECOND, &initial(&long), fund_by),

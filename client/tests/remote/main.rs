@@ -9,6 +9,7 @@ mod device;
 mod disputes;
 mod durability;
 mod funding;
+mod locks;
 mod node;
 mod refusals;
 #[path = "../world/mod.rs"]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use perun_client::link::memory::Network;
 use perun_client::remote::{Config, Devices, Parts, RemoteService};
 use perun_client::store::{MemoryStore, Store};
-use perun_protocol::PublicKey;
+use perun_protocol::{PublicKey, Signer as _};
 
 use crate::world::*;
 
@@ -21,12 +21,15 @@ pub struct Node {
     number: u8,
 }
 
-/// Serves everybody, quickly, and deposits up to 2000 for each.
+/// Serves the participants of the tests' channels, quickly, and deposits up to 2000 for each.
 pub fn config(world: &World) -> Config {
-    let asset = world.channel(0).asset();
-    let mut config = Config::new(Devices::Anybody);
+    let channel = world.channel(0);
+    let asset = channel.asset();
+    let devices = channel.keys.iter().map(|key| key.public_key());
+    let mut config = Config::new(Devices::Only(devices.collect()));
     config.poll_interval = Duration::from_millis(100);
     config.limits.max_funds = [(asset, units(2_000))].into();
+    config.max_funds_total = [(asset, units(3_000))].into();
     config
 }
 

@@ -1,11 +1,13 @@
 //! Strangers, liars and babblers.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use perun_client::link::memory::Network;
 use perun_client::remote::Devices;
 use perun_protocol::remote::{RemoteCode, RemoteMessage, SignedReceiver, Watch};
 use perun_protocol::{Account, SecretKey, Signature, Signer as _};
+use tokio::time::sleep;
 
 use crate::device::*;
 use crate::node::{Node, config};
@@ -110,6 +112,15 @@ fn a_request_that_contradicts_itself_changes_nothing() {
             change(&mut order);
             watch(order)
         };
+        let elsewhere = channel.elsewhere();
+        let of_elsewhere = elsewhere.signed(4, [700, 800], STATE);
+        device.say(&watch(first_watch(
+            &elsewhere,
+            SECOND,
+            &of_elsewhere,
+            account(177),
+        )));
+        assert_eq!(device.rejected().await, RemoteCode::BadRequest);
         let to_adjudicator = Account::of(channel.params.adjudicator());
         let forged = Signature::from_bytes([7; 64]);
         let bad_orders = [
@@ -190,6 +201,7 @@ fn a_device_has_so_many_watches_and_those_that_are_over_make_room() {
         let last = funded.last(5, [700, 800], STATE);
         device.say(&watch(next_watch(&funded, SECOND, Some(&last))));
         device.over(&funded, SECOND).await;
+        until("room", || node.service.watched() == 1).await;
         device.say(&orders[2]);
         device
             .ack(|ack| ack.channel == world.channel(3).params.id())
@@ -222,5 +234,30 @@ fn babble_ends_a_link_and_nothing_else() {
         }
         device.say(&watch(next_watch(&channel, SECOND, None)));
         device.acked(4).await;
+    });
+}
+
+#[test]
+fn a_channel_that_never_comes_to_be_is_forgotten_a_week_after_it_was_asked_for() {
+    story(async {
+        let world = World::new().await;
+        let network = Network::new(6);
+        let node = Node::start(&world, &network, 2).await;
+        let channel = world.channel(1);
+        let mut device = Device::connect(&network, &channel.keys[1], &node).await;
+        let newest = channel.signed(0, STATE, STATE);
+        device.say(&watch(first_watch(&channel, SECOND, &newest, account(177))));
+        device.acked(0).await;
+        let days = |days: u64| Duration::from_secs(days * 24 * 3_600);
+        for _ in 0..2 {
+            world.advance(days(5));
+            sleep(Duration::from_secs(1)).await;
+            device.say(&watch(next_watch(&channel, SECOND, None)));
+            device.acked(0).await;
+        }
+        world.advance(days(8));
+        until("forgotten", || node.service.watched() == 0).await;
+        device.say(&watch(next_watch(&channel, SECOND, None)));
+        assert_eq!(device.rejected().await, RemoteCode::UnknownChannel);
     });
 }
