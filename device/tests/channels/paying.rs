@@ -1,9 +1,12 @@
 //! A channel from its beginning to its end.
 
-use perun_device::{Approval, Event};
-use perun_protocol::channel;
+use perun_device::{Approval, CommandError, Event};
+use perun_protocol::payment::Payment;
+use perun_protocol::{AssetIdx, Signer as _, channel};
 
-use crate::world::{World, account};
+use crate::world::nor::Tear;
+use crate::world::peer::Peer;
+use crate::world::{World, account, flash, units};
 
 #[test]
 fn a_device_opens_pays_is_paid_and_closes() {
@@ -40,4 +43,51 @@ fn a_peer_opens_the_channel() {
     world.run(12);
     assert!(world.overview().is_open, "{:?}", world.events);
     assert_eq!(world.balance(), 700);
+}
+
+#[test]
+fn a_device_has_two_channels_over_a_restart() {
+    let mut world = World::new(2);
+    let other = Peer::new(0x22);
+    let other_key = other.key.public_key();
+    world.settings.policy.peers.push(other_key);
+    world.others.push((other, None));
+    world.start(flash(Tear::Clean)).unwrap();
+    world.run(6);
+    world.propose(Approval::None).unwrap();
+    let terms = world.terms(600, 200);
+    world
+        .device()
+        .propose(&other_key, terms, Approval::None)
+        .unwrap();
+    world.run(20);
+    let channels = world.device().channels();
+    assert_eq!(channels.len(), 2, "{:?}", world.events);
+    let terms = world.terms(1, 1);
+    let full = world.device().propose(&other_key, terms, Approval::None);
+    assert!(matches!(full, Err(CommandError::Full { limit: 2 })));
+    let pay = Payment {
+        asset: AssetIdx::new(0),
+        amount: units(10),
+        memo: None,
+    };
+    for channel in &channels {
+        assert!(channel.is_open);
+        world
+            .device()
+            .pay(&channel.id, &pay, Approval::None)
+            .unwrap();
+    }
+    world.run(6);
+    world.restart();
+    world.run(20);
+    for channel in world.device().channels() {
+        let before = if channel.peer == other_key { 600 } else { 1000 };
+        assert_eq!(channel.balance, [units(before - 10)]);
+        assert!(channel.is_open && channel.is_synced);
+        world.device().close(&channel.id).unwrap();
+    }
+    world.run(30);
+    assert!(world.device().channels().is_empty(), "{:?}", world.events);
+    assert_eq!(world.chain.paid_to(&account(0x41)), 990 + 590);
 }

@@ -137,6 +137,8 @@ pub struct World {
     pub settings: Settings,
     pub peer: Peer,
     pub watchers: Vec<Watcher>,
+    /// Peers besides the first one, and the links to them.
+    pub others: Vec<(Peer, Option<LinkId>)>,
     pub chain: Chain,
     pub events: Vec<Event>,
     world_ns: Rc<Cell<u64>>,
@@ -174,6 +176,7 @@ impl World {
             watcher_links: watchers.iter().map(|_| None).collect(),
             peer,
             watchers,
+            others: Vec::new(),
             chain: Chain::default(),
             events: Vec::new(),
             world_ns: Rc::new(Cell::new(1)),
@@ -231,6 +234,10 @@ impl World {
         self.peer_link = None;
         self.watcher_links.fill(None);
         self.peer.unlinked();
+        for (peer, link) in &mut self.others {
+            peer.unlinked();
+            *link = None;
+        }
         self.watchers.iter_mut().for_each(|w| w.link = None);
         let device = self.device.take().unwrap();
         let flash = device.into_store().into_flash();
@@ -375,6 +382,15 @@ impl World {
                 self.peer.link = Some(HostLink::new(&self.peer.credentials, None, entropy));
             }
         }
+        for (peer, link) in &mut self.others {
+            if is_gone(*link, device) {
+                peer.unlinked();
+                let key = peer.key.public_key();
+                *link = within(|| device.dialled(key)).ok();
+                let entropy = self.world_ns.get() as u8;
+                peer.link = link.map(|_| HostLink::new(&peer.credentials, None, entropy));
+            }
+        }
         for (watcher, link) in self.watchers.iter_mut().zip(&mut self.watcher_links) {
             if self.watchers_reachable && is_gone(*link, device) {
                 let key = watcher.key.public_key();
@@ -409,6 +425,7 @@ impl World {
                 device: Some(device),
                 peer,
                 watchers,
+                others,
                 chain,
                 ..
             } = self
@@ -419,6 +436,16 @@ impl World {
                 for message in carry(device, id, link, &mut is_quiet) {
                     peer.handle(&message, now);
                     peer.act(chain, now);
+                }
+            }
+            for (peer, id) in others {
+                peer.linked(now);
+                peer.act(chain, now);
+                if let (Some(id), Some(link)) = (*id, &mut peer.link) {
+                    for message in carry(device, id, link, &mut is_quiet) {
+                        peer.handle(&message, now);
+                        peer.act(chain, now);
+                    }
                 }
             }
             for (watcher, id) in watchers.iter_mut().zip(&self.watcher_links) {
