@@ -49,12 +49,13 @@ pub(crate) fn cryptography() {
     let key = SecretKey::from_bytes(&[7; 32]).expect("below the order");
     let public = key.public_key();
     let mut took = [[0; SAMPLES]; 2];
-    for sample in 0..SAMPLES {
-        let digest: Digest = [sample as u8; 32];
+    let [signing, checking] = &mut took;
+    for (number, (signing, checking)) in (0..).zip(signing.iter_mut().zip(checking)) {
+        let digest: Digest = [number; 32];
         let (signature, ns) = measured(|| key.sign(&digest));
-        took[0][sample] = ns;
+        *signing = ns;
         let (is_good, ns) = measured(|| K256::verify(&public, &digest, &signature));
-        took[1][sample] = ns;
+        *checking = ns;
         assert!(is_good, "a signature that was just made");
     }
     for (what, mut ns) in ["sign", "verify"].into_iter().zip(took) {
