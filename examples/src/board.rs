@@ -21,8 +21,7 @@ use crate::Failure;
 pub const HOST: &str = "10.0.0.1";
 /// The machine emulator that a board runs in.
 const QEMU: &str = "qemu-system-arm";
-/// The folder of all firmware, and that of this board in it.
-const FIRMWARE: &str = "device/firmware";
+/// The board, as its folder and the script that measures images name it.
 const BOARD: &str = "qemu-mps2-an386";
 /// How long anything on a board may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -78,7 +77,7 @@ impl Firmware {
             )
             .into());
         }
-        let folder = root().join(FIRMWARE).join(BOARD);
+        let folder = root().join("device/firmware").join(BOARD);
         const TARGET: &str = "thumbv7em-none-eabihf";
         // Without rustup the target may be there by other means: the build tells.
         let _ = Command::new("rustup")
@@ -117,12 +116,12 @@ impl Firmware {
         })
     }
 
-    /// How large the firmware is that [`Firmware::build`] builds.
+    /// How large it is without figures, as the script of all boards has it.
     ///
     /// # Errors
-    /// If it cannot be built, or tools to look into it are missing.
-    pub async fn size() -> Result<Size, Failure> {
-        let script = root().join(FIRMWARE).join("sizes");
+    /// If tools to look into it are missing.
+    pub async fn size(&self) -> Result<Size, Failure> {
+        let script = self.folder.join("../sizes");
         let told = Command::new(script)
             .arg(BOARD)
             .env("CARGO_TARGET_DIR", target_folder()?)

@@ -9,7 +9,8 @@
 //! What is counted is what happens from the press, or from the counterpart's message, until the watcher
 //! has stored the new state and the board has been silent for a while. In between, now and then, comes
 //! something that would have come anyway: a question of the watcher's for the time. The median of many
-//! payments leaves those out; nothing is subtracted.
+//! payments leaves those out; nothing is subtracted. Flash writes and the instructions of the whole firmware
+//! are a mean instead: what the board did from before the first payment until after the last.
 
 mod meter;
 mod report;
@@ -22,7 +23,7 @@ use crate::board::{Board, Firmware, HOST};
 use crate::device_pays::{OWNER, PAYMENT, World, propose};
 use crate::{Failure, Papers};
 
-use self::meter::{Cost, End, Meter, Traffic, Wear};
+use self::meter::{Cost, End, Meter, Status, Traffic};
 use self::report::{Report, Side};
 
 /// How many payments each way are measured; as many come before, unmeasured.
@@ -38,8 +39,7 @@ const PATIENCE: usize = 100;
 /// # Errors
 /// If something is missing, or a payment does not come to its end.
 pub async fn print() -> Result<(), Failure> {
-    // The image with figures takes the place of the one without.
-    let size = Firmware::size().await?;
+    let size = Firmware::build().await?.size().await?;
     let world = World::start(Firmware::build_with_figures().await?, &["board"]).await?;
     let counterpart = world.counterpart().await?;
     let settings = counterpart.settings(
@@ -83,7 +83,7 @@ pub async fn print() -> Result<(), Failure> {
     board.status().await?;
     let Meter {
         cryptography,
-        memory,
+        status,
         ..
     } = board.meter;
     board.board.cut_power().await?;
@@ -94,7 +94,7 @@ pub async fn print() -> Result<(), Failure> {
         payee,
         cryptography,
         size,
-        memory,
+        status,
     };
     println!("{report}");
     Ok(())
@@ -159,11 +159,11 @@ impl Metered {
     }
 
     /// Presses the button that makes the board tell how things are.
-    async fn status(&mut self) -> Result<Wear, Failure> {
+    async fn status(&mut self) -> Result<Status, Failure> {
         self.read().await?;
         self.board.press(b's').await?;
         self.read().await?;
-        Ok(self.meter.wear)
+        Ok(self.meter.status)
     }
 
     /// Reads what the board says until it is silent.
@@ -175,21 +175,22 @@ impl Metered {
 }
 
 /// What one payment of many costs a side of it.
-fn side(costs: &[Cost], before: Wear, after: Wear) -> Side {
+fn side(costs: &[Cost], before: Status, after: Status) -> Side {
     let traffic = |of: fn(&Cost) -> Traffic| Traffic {
         sent: median(costs.iter().map(|cost| of(cost).sent)),
         received: median(costs.iter().map(|cost| of(cost).received)),
     };
     let each = |total: u64| total as f64 / costs.len() as f64;
     Side {
+        awake: each(after.awake - before.awake) as u64,
         cost: Cost {
             instructions: median(costs.iter().map(|cost| cost.instructions)),
             calls: median(costs.iter().map(|cost| cost.calls)),
             peer: traffic(|cost| cost.peer),
             watcher: traffic(|cost| cost.watcher),
         },
-        flash_writes: each(after.writes - before.writes),
-        flash_bytes: each(after.bytes - before.bytes),
+        flash_writes: each(after.flash_writes - before.flash_writes),
+        flash_bytes: each(after.flash_bytes - before.flash_bytes),
     }
 }
 

@@ -44,25 +44,20 @@ pub struct Cryptography {
     pub verify: u64,
 }
 
-/// What was done to the flash since the board started.
+/// What a board says of itself at a press on `Status`, of all the time since it started.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Wear {
-    /// Records written.
-    pub writes: u64,
-    /// Sectors erased.
-    pub erases: u64,
-    /// Bytes written.
-    pub bytes: u64,
-}
-
-/// What the board has used of its memory since it started, in bytes.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Memory {
-    /// The deepest stack.
+pub struct Status {
+    /// Instructions while it did not sleep.
+    pub awake: u64,
+    /// Records written to flash.
+    pub flash_writes: u64,
+    /// Bytes written to flash.
+    pub flash_bytes: u64,
+    /// The deepest stack, in bytes.
     pub stack: u64,
-    /// The most that was in use of the heap.
+    /// The most that was in use of the heap, in bytes.
     pub heap: u64,
-    /// What is set apart for the heap.
+    /// What is set apart for the heap, in bytes.
     pub heap_area: u64,
 }
 
@@ -76,10 +71,8 @@ pub struct Meter {
     pub cost: Cost,
     /// The board's own measurement.
     pub cryptography: Cryptography,
-    /// As of the last press on `Status`.
-    pub wear: Wear,
-    /// As of the last press on `Status`.
-    pub memory: Memory,
+    /// As of the last press.
+    pub status: Status,
 }
 
 impl Meter {
@@ -121,24 +114,26 @@ impl Meter {
                 self.traffic(link)?.received += bytes.parse::<u64>().ok()?;
             }
             ["flash", ..] => {
-                let [writes, erases, bytes] = numbers(&words)[..] else {
+                let [flash_writes, _erases, flash_bytes] = numbers(&words)[..] else {
                     return None;
                 };
-                self.wear = Wear {
-                    writes,
-                    erases,
-                    bytes,
+                self.status = Status {
+                    flash_writes,
+                    flash_bytes,
+                    ..self.status
                 };
             }
             ["stack", ..] => {
-                // Of the heap: now, at most, of how much.
-                let [stack, _, heap, heap_area, ..] = numbers(&words)[..] else {
+                let [stack, _in_use, heap, heap_area, _allocations, awake] = numbers(&words)[..]
+                else {
                     return None;
                 };
-                self.memory = Memory {
+                self.status = Status {
+                    awake,
                     stack,
                     heap,
                     heap_area,
+                    ..self.status
                 };
             }
             _ => return None,
@@ -178,7 +173,7 @@ mod tests {
             0.4 INFO figures: LinkId(0) sent 126 B\n\
             0.4 INFO figures: handle_timeout took 40 ns\n\
             0.5 INFO figures: stack 9560 B at most; heap 4100 B now, 9000 B at most of 49152 B, 77 \
-            allocations; 5000 ns since the start\n\
+            allocations; 5000 ns awake\n\
             0.5 INFO figures: flash 41 writes, 1 erases, 17220 B written";
         for line in log.lines() {
             meter.read(line).unwrap();
@@ -201,18 +196,15 @@ mod tests {
             verify: 2_786_520,
         };
         assert_eq!(meter.cryptography, cryptography);
-        let memory = Memory {
+        let status = Status {
+            awake: 5000,
+            flash_writes: 41,
+            flash_bytes: 17_220,
             stack: 9560,
             heap: 9000,
             heap_area: 49_152,
         };
-        assert_eq!(meter.memory, memory);
-        let wear = Wear {
-            writes: 41,
-            erases: 1,
-            bytes: 17_220,
-        };
-        assert_eq!(meter.wear, wear);
+        assert_eq!(meter.status, status);
         // Neither bytes of a link whose end is unknown nor news are passed over.
         assert!(meter.read("1.0 INFO figures: LinkId(7) sent 3 B").is_err());
         assert!(meter.read("1.0 INFO figures: heat 3 K").is_err());

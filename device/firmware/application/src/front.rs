@@ -8,7 +8,7 @@ use embedded_storage::nor_flash::NorFlash;
 use perun_device::Random;
 
 use crate::shared::Shared;
-use crate::{Light, Panel, Press, Presses};
+use crate::{Light, Panel, Press, Presses, figures};
 
 /// The pause before a board whose flash has failed is started anew.
 const RESTART: Duration = Duration::from_secs(5);
@@ -50,6 +50,7 @@ pub(crate) async fn run<F: NorFlash, R: Random>(
     presses: &Presses,
     mut panel: impl Panel,
 ) -> ! {
+    figures::cryptography();
     let mut obeyed = Toggle::new(Light::Green);
     let mut refused = Toggle::new(Light::Red);
     let mut alive = Toggle::new(Light::Blue);

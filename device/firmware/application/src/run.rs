@@ -16,7 +16,7 @@ use crate::link::{LINKS, Line, Way};
 use crate::owner::{Hex, Owner};
 use crate::settings::Settings;
 use crate::shared::Shared;
-use crate::{Board, Buffers, Panel, figures, front, link};
+use crate::{Board, Buffers, Panel, front, link};
 
 /// Runs the application for ever; returns only if the device can't start.
 pub async fn run<F: NorFlash, R: Random, P: Panel>(
@@ -50,10 +50,9 @@ pub async fn run<F: NorFlash, R: Random, P: Panel>(
 #[inline(never)]
 fn start<F: NorFlash, R: Random>(
     flash: F,
-    mut random: R,
+    random: R,
     settings: &Settings,
 ) -> Result<Box<Shared<F, R>>, StartError<F::Error>> {
-    figures::cryptography(&mut random);
     let owner = Owner::start(flash, random, settings)?;
     log::info!("identity {}", Hex(&owner.device.identity()));
     Ok(Box::new(Shared::new(owner)))

@@ -6,9 +6,10 @@
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use cortex_m::asm::wfi;
 use embassy_executor::{Spawner, raw};
 use static_cell::StaticCell;
+
+use crate::time;
 
 /// A task has been woken since they were last polled.
 static PENDING: AtomicBool = AtomicBool::new(false);
@@ -29,7 +30,7 @@ pub fn run(spawn: impl FnOnce(Spawner)) -> ! {
         critical_section::with(|_| {
             // An interrupt that comes now ends the sleep, and is handled behind this section.
             if !PENDING.swap(false, Ordering::Acquire) {
-                wfi();
+                time::sleep();
             }
         });
     }

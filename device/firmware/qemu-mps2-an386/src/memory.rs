@@ -30,6 +30,7 @@ mod figures {
     use embedded_alloc::LlffHeap;
 
     use super::{HEAP, HEAP_BYTES};
+    use crate::time;
 
     /// What `cortex-m-rt` paints the stack with before anything runs.
     const PAINT: u32 = 0xcccc_cccc;
@@ -78,13 +79,13 @@ mod figures {
     /// Logs what was used since the start.
     pub fn report() {
         log::info!(
-            "figures: stack {} B at most; heap {} B now, {} B at most of {} B, {} allocations; {} ns since the start",
+            "figures: stack {} B at most; heap {} B now, {} B at most of {} B, {} allocations; {} ns awake",
             stack_bytes(),
             HEAP.heap.used(),
             HEAP.peak.load(Ordering::Relaxed),
             HEAP_BYTES,
             HEAP.allocations.load(Ordering::Relaxed),
-            embassy_time::Instant::now().as_nanos(),
+            time::awake_ns(),
         );
     }
 

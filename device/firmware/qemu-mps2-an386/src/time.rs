@@ -6,6 +6,7 @@
 use core::cell::RefCell;
 use core::task::Waker;
 
+use cortex_m::asm::wfi;
 use critical_section::{CriticalSection, Mutex};
 use embassy_time_driver::Driver;
 use embassy_time_queue_utils::Queue;
@@ -37,10 +38,17 @@ struct Inner {
     queue: Queue,
     /// What the counter was when it was last read, with its wraps in the upper half.
     count: u64,
+    #[cfg(feature = "figures")]
+    asleep_ns: u64,
 }
 
 embassy_time_driver::time_driver_impl!(static TIME: Time = Time {
-    inner: Mutex::new(RefCell::new(Inner { queue: Queue::new(), count: 0 })),
+    inner: Mutex::new(RefCell::new(Inner {
+        queue: Queue::new(),
+        count: 0,
+        #[cfg(feature = "figures")]
+        asleep_ns: 0,
+    })),
 });
 
 impl Inner {
@@ -90,6 +98,21 @@ impl Driver for Time {
 pub fn start() {
     TIME.with(Inner::advance);
     Interrupt::Timer.enable();
+}
+
+/// Sleeps until there is an interrupt, with interrupts disabled.
+pub fn sleep() {
+    #[cfg(feature = "figures")]
+    let begin_ns = TIME.now();
+    wfi();
+    #[cfg(feature = "figures")]
+    TIME.with(|inner| inner.asleep_ns += inner.now_ns() - begin_ns);
+}
+
+/// For how long the board was not asleep since it started.
+#[cfg(feature = "figures")]
+pub fn awake_ns() -> u64 {
+    TIME.with(|inner| inner.now_ns() - inner.asleep_ns)
 }
 
 /// The timer has run down.
