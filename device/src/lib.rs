@@ -37,10 +37,16 @@
 //! documentation of [`perun_protocol::channel`] says. The stack is what the signatures take; the
 //! figures of the firmware have it.
 //!
+//! Wear: an update, paid or received, is one record of about 500 bytes, and one more every five seconds
+//! at most after the last one ([`Times::store_later_ns`]). [`store`] says how many that are until a flash
+//! is worn out.
+//!
 //! - [`store`]: records in flash that survive every power cut.
 //!
-//! What is not defended against: whoever can read the flash has the key (boards have read-out
-//! protection for that); a watcher that lies about what it saw, unless another one is asked, too.
+//! With two watchers, one of them cannot make a device forget a channel, move its clock far, or pass an
+//! old copy of the flash off as the newest. What is not defended against: whoever can read the flash has
+//! the key (boards have read-out protection for that); a watcher that says that a channel is open and
+//! funded although it is not; a known peer that wears the flash out by a million small payments.
 
 #![no_std]
 #![forbid(unsafe_code)]
