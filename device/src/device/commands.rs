@@ -15,7 +15,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     ///
     /// # Errors
     /// [`CommandError`]; nothing has changed then. If the error is up to the owner
-    /// ([`PolicyError::is_up_to_owner`]), the same with his approval may go.
+    /// ([`CommandError::is_up_to_owner`]), the same with his approval may go.
     pub fn pay(
         &mut self,
         channel: &ChannelId,
