@@ -251,7 +251,20 @@ fn a_channel_that_never_comes_to_be_is_forgotten_a_week_after_it_was_asked_for()
         let days = |days: u64| Duration::from_secs(days * 24 * 3_600);
         for _ in 0..2 {
             world.advance(days(5));
-            sleep(Duration::from_secs(1)).await;
+            // Asked until what is due by then was noticed.
+            let late = world.time();
+            soon("a late view", async {
+                loop {
+                    sleep(Duration::from_millis(200)).await;
+                    device.say(&watch(next_watch(&channel, SECOND, None)));
+                    let view = device.acked(0).await.view;
+                    if view.is_some_and(|view| view.at >= late) {
+                        return;
+                    }
+                }
+            })
+            .await;
+            sleep(Duration::from_millis(300)).await;
             device.say(&watch(next_watch(&channel, SECOND, None)));
             device.acked(0).await;
         }
