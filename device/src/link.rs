@@ -156,7 +156,7 @@ impl Link {
         self.is_asked = false;
         match &mut self.stage {
             Stage::Shaking { arrived, .. } => arrived.extend_from_slice(bytes),
-            Stage::Open(open) => arrive(&mut open.opener, bytes),
+            Stage::Open(open) => open.opener.take_in(bytes),
             Stage::Moving => {}
         }
     }
@@ -243,7 +243,7 @@ impl Link {
         };
         let (session, hello) = handshake.finish().map_err(LinkError::Handshake)?;
         let mut opener = Opener::new(max_message as usize, READ);
-        arrive(&mut opener, &arrived);
+        opener.take_in(&arrived);
         let taken = usize::try_from(hello.max_message).unwrap_or(usize::MAX);
         self.stage = Stage::Open(Box::new(Open {
             session,
@@ -328,16 +328,6 @@ impl Link {
     pub(crate) fn outlives(&self, newer: &Self, us: &PublicKey, them: &PublicKey) -> bool {
         let at_once = newer.begun_ns.saturating_sub(self.begun_ns) < AT_ONCE_NS;
         at_once && self.dialled != newer.dialled && self.dialled == (us < them)
-    }
-}
-
-fn arrive(opener: &mut Opener, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let space = opener.space();
-        let count = space.len().min(bytes.len());
-        space[..count].copy_from_slice(&bytes[..count]);
-        opener.advance(count);
-        bytes = &bytes[count..];
     }
 }
 

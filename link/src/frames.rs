@@ -214,6 +214,17 @@ impl Opener {
         self.end += count;
     }
 
+    /// Takes in bytes that have arrived elsewhere.
+    pub fn take_in(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let count = space.len().min(bytes.len());
+            space[..count].copy_from_slice(&bytes[..count]);
+            self.advance(count);
+            bytes = &bytes[count..];
+        }
+    }
+
     /// Whether a frame has begun and not ended.
     pub fn is_in_frame(&self) -> bool {
         self.begin < self.end
@@ -324,26 +335,16 @@ mod tests {
         [dialler, answerer].map(|half| half.finish().unwrap().0)
     }
 
-    fn arrive(opener: &mut Opener, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let space = opener.space();
-            let count = space.len().min(bytes.len());
-            space[..count].copy_from_slice(&bytes[..count]);
-            opener.advance(count);
-            bytes = &bytes[count..];
-        }
-    }
-
     #[test]
     fn a_promised_length_costs_nothing() {
         let mut opener = Opener::new(1 << 20, READ);
-        arrive(&mut opener, &(1u32 << 20).to_be_bytes());
+        opener.take_in(&(1u32 << 20).to_be_bytes());
         assert!(matches!(opener.whole(), Ok(None)));
-        arrive(&mut opener, &[0; 1000]);
+        opener.take_in(&[0; 1000]);
         opener.space();
         assert!(opener.buffer.len() <= 2 * READ);
         let mut opener = Opener::new(1 << 20, READ);
-        arrive(&mut opener, &u32::MAX.to_be_bytes());
+        opener.take_in(&u32::MAX.to_be_bytes());
         assert!(matches!(opener.whole(), Err(FrameError::TooLong { .. })));
     }
 
@@ -355,7 +356,7 @@ mod tests {
         let mut frame = Vec::new();
         let sealed = sealer.seal(&one, FrameKind::Message, &message, &mut frame);
         sealed.unwrap();
-        arrive(&mut opener, &frame);
+        opener.take_in(&frame);
         assert!(opener.buffer.len() <= 2 * frame.len() + READ);
         let length = opener.whole().unwrap().unwrap();
         let opened = opener.open(&other, length).unwrap();
@@ -382,7 +383,7 @@ mod tests {
             &(second.len() as u32).to_be_bytes(),
             second,
         ];
-        arrive(&mut opener, &forged.concat());
+        opener.take_in(&forged.concat());
         let length = opener.whole().unwrap().unwrap();
         let opened = opener.open(&other, length);
         assert!(matches!(opened, Err(FrameError::NotAuthentic)));
@@ -401,7 +402,7 @@ mod tests {
         let (first, second) = frames.split_at(4 + CHUNK);
         let length = (first.len() + second.len() - 8) as u32;
         let forged = [&length.to_be_bytes(), &first[4..], &second[4..]];
-        arrive(&mut opener, &forged.concat());
+        opener.take_in(&forged.concat());
         let length = opener.whole().unwrap().unwrap();
         let opened = opener.open(&other, length);
         assert!(matches!(opened, Err(FrameError::NotAuthentic)));

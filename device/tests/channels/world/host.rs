@@ -66,22 +66,16 @@ impl HostLink {
             return Vec::new();
         };
         let mut messages = Vec::new();
-        while !self.arrived.is_empty() {
-            let space = opener.space();
-            let count = space.len().min(self.arrived.len());
-            space[..count].copy_from_slice(&self.arrived[..count]);
-            self.arrived.drain(..count);
-            opener.advance(count);
-            while let Some(length) = opener.whole().unwrap() {
-                let (kind, message) = opener.open(session, length).unwrap();
-                match kind {
-                    FrameKind::Message => messages.push(message.to_vec()),
-                    FrameKind::Ping => {
-                        let pong = FrameKind::Pong;
-                        sealer.seal(session, pong, &[], &mut self.outgoing).unwrap();
-                    }
-                    _ => {}
+        opener.take_in(&std::mem::take(&mut self.arrived));
+        while let Some(length) = opener.whole().unwrap() {
+            let (kind, message) = opener.open(session, length).unwrap();
+            match kind {
+                FrameKind::Message => messages.push(message.to_vec()),
+                FrameKind::Ping => {
+                    let pong = FrameKind::Pong;
+                    sealer.seal(session, pong, &[], &mut self.outgoing).unwrap();
                 }
+                _ => {}
             }
         }
         messages
