@@ -48,8 +48,10 @@ pub struct Device<F, R, C> {
     random: R,
     clock: C,
     time: ChainTime,
-    /// When a watcher was last asked for the time alone.
-    time_asked_ns: u64,
+    /// When each watcher was asked for the time alone, and has not answered.
+    time_asked_ns: Vec<Option<u64>>,
+    /// When all of them were asked last.
+    time_last_ns: u64,
     links: Vec<Link>,
     links_so_far: u32,
     drivers: Vec<Driver>,
@@ -59,7 +61,7 @@ pub struct Device<F, R, C> {
     carried: Vec<Carried>,
     events: VecDeque<Event>,
     missed: u32,
-    has_failed: bool,
+    has_stopped: bool,
 }
 
 /// How a channel is at present.
@@ -106,6 +108,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             Ok(false) => Vec::new(),
             Err(error) => return Err(StartError::Store(error)),
         };
+        let time_asked_ns = settings.watchers.iter().map(|_| None).collect();
         let first_request = u64::from_be_bytes(draw(&mut random)) >> 1;
         let mut device = Self {
             settings,
@@ -115,7 +118,8 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             random,
             clock,
             time: ChainTime::default(),
-            time_asked_ns: 0,
+            time_asked_ns,
+            time_last_ns: 0,
             links: Vec::new(),
             links_so_far: 0,
             drivers: Vec::new(),
@@ -126,7 +130,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             carried,
             events: VecDeque::new(),
             missed: 0,
-            has_failed: false,
+            has_stopped: false,
         };
         device.restore()?;
         device.settle();
@@ -198,9 +202,10 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         &self.settings
     }
 
-    /// Whether the flash has failed: nothing happens any more before the next start.
-    pub fn has_failed(&self) -> bool {
-        self.has_failed
+    /// Whether the device has stopped, because its flash has failed or its clock was wrong: nothing
+    /// happens any more before the next start.
+    pub fn has_stopped(&self) -> bool {
+        self.has_stopped
     }
 
     /// The store, to look at its wear.
@@ -235,7 +240,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     /// When [`Device::handle_timeout`] is to be called, in nanoseconds of uptime, unless something
     /// happens before.
     pub fn poll_timeout(&self) -> Option<u64> {
-        if self.has_failed {
+        if self.has_stopped {
             return None;
         }
         let links = self.links.iter().map(Link::due_ns);
@@ -281,10 +286,11 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
 
     /// Carries out whatever the machines want, as far as it can be.
     fn settle(&mut self) {
-        if self.has_failed {
+        if self.has_stopped {
             return;
         }
         let uptime_ns = self.clock.uptime_ns();
+        self.charge_queued();
         for index in 0..self.drivers.len() {
             if self.carry_out(index, uptime_ns).is_err() {
                 return self.fail();
@@ -350,9 +356,14 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
 
     /// The flash has failed: what it holds is only known after the next start.
     fn fail(&mut self) {
-        self.has_failed = true;
+        self.stop(Event::StoreFailed);
+    }
+
+    /// Only a start helps.
+    fn stop(&mut self, reason: Event) {
+        self.has_stopped = true;
         self.links.clear();
-        self.tell(Event::StoreFailed);
+        self.tell(reason);
     }
 
     fn tell(&mut self, event: Event) {

@@ -28,6 +28,9 @@ pub(crate) type Machine = Channel<Rc<SecretKey>>;
 /// Messages that wait for a watcher; what does not fit is lost, as by a link that breaks.
 const MAX_WAITING: usize = 8;
 
+/// After so long one watcher's word that a channel is over is enough, in nanoseconds.
+const OVER_ALONE_NS: u64 = 24 * 3600 * 1_000_000_000;
+
 /// One channel.
 pub(crate) struct Driver {
     /// Where its records lie.
@@ -42,8 +45,8 @@ pub(crate) struct Driver {
     pub(crate) asked_for: Option<Discriminant<AdjudicatorCall>>,
     /// Which watcher was asked to deposit, and when.
     pub(crate) fund_asked: Option<(usize, u64)>,
-    /// How many of them have refused: the next one is asked first.
-    pub(crate) fund_refused: usize,
+    /// Which of them is asked first.
+    pub(crate) fund_first: usize,
     /// Bytes of its state's record.
     pub(crate) state_length: usize,
     /// One for each watcher of the settings.
@@ -78,7 +81,7 @@ impl Driver {
             wanted: None,
             asked_for: None,
             fund_asked: None,
-            fund_refused: 0,
+            fund_first: 0,
             state_length: 0,
             watches: (0..watchers).map(|_| Watching::of_new_channel()).collect(),
             is_checked: true,
@@ -206,11 +209,21 @@ impl Driver {
     /// this channel, if the others are silent for so long. `true` when that has just come about.
     pub(crate) fn check(&mut self, uptime_ns: u64, patience_ns: u64) -> bool {
         let are_all = self.watches.iter().all(Watching::is_heard);
-        let is_late = uptime_ns >= patience_ns && self.watches.iter().any(Watching::is_watching);
+        let is_late = uptime_ns >= patience_ns && self.watches.iter().any(Watching::vouches);
         !self.is_checked && (are_all || is_late) && {
             self.is_checked = true;
             true
         }
+    }
+
+    /// Whether the channel can be taken to be over: two watchers say so, or one has for a day and none
+    /// has said otherwise. With what is over everything of it is forgotten, so one word is not enough.
+    pub(crate) fn is_agreed_over(&self, uptime_ns: u64) -> bool {
+        let saying = self.watches.iter().filter_map(Watching::over_since_ns);
+        let (count, first) = saying.fold((0, u64::MAX), |(count, first), since| {
+            (count + 1, first.min(since))
+        });
+        count >= self.watches.len().min(2) || uptime_ns.saturating_sub(first) >= OVER_ALONE_NS
     }
 
     /// Whether something waits for a watcher.

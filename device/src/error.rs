@@ -87,8 +87,9 @@ pub enum CommandError {
         /// Bytes that are left.
         free: usize,
     },
-    /// The flash has failed. Nothing is signed any more before the next start.
-    StoreFailed,
+    /// The device has stopped, since its flash has failed or its clock was wrong. Nothing is signed any
+    /// more before the next start.
+    Stopped,
 }
 
 impl CommandError {
@@ -157,7 +158,7 @@ impl fmt::Display for CommandError {
                 f,
                 "the flash has {free} bytes left, another channel takes {needed}"
             ),
-            Self::StoreFailed => write!(f, "the flash has failed; start again"),
+            Self::Stopped => write!(f, "the device has stopped; start again"),
         }
     }
 }

@@ -117,6 +117,9 @@ pub enum Event {
     },
     /// The flash has failed. Nothing is signed or sent any more before the next start.
     StoreFailed,
+    /// Watchers agree that it is much earlier than it was thought to be. Nothing happens any more before
+    /// the next start, which goes on with the right time.
+    ClockWasWrong,
     /// Events were not fetched in time, and the oldest were forgotten.
     Missed {
         /// How many.
@@ -186,6 +189,7 @@ impl fmt::Display for Event {
                 "channel {channel:.8}: {registered} is registered until {timeout}, {held} is held"
             ),
             Self::StoreFailed => write!(f, "the flash has failed; start again"),
+            Self::ClockWasWrong => write!(f, "the clock was wrong; start again"),
             Self::Missed { count } => write!(f, "{count} events were missed"),
         }
     }

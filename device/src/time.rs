@@ -1,5 +1,7 @@
 //! What time it is at the adjudicator, estimated from what watchers say.
 
+use alloc::vec::Vec;
+
 use perun_protocol::Timestamp;
 
 /// An answer that took longer says too little about the time.
@@ -7,50 +9,72 @@ const LONGEST_TRIP_NS: u64 = 10_000_000_000;
 /// What is further from the estimate than this is not believed at once.
 const TOLERANCE_NS: u64 = 2 * LONGEST_TRIP_NS;
 
+/// A watcher's word about the time counts for so long against another's, in nanoseconds of uptime.
+const WORD_NS: u64 = 24 * 3600 * 1_000_000_000;
+
 /// The adjudicator's clock as the device knows it: an upper bound, so that what was seen looks older
-/// than it is rather than younger. It goes back only if watchers say that it was wrong.
-#[derive(Clone, Copy, Debug, Default)]
+/// than it is rather than younger. It goes back only if watchers agree that it was wrong.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ChainTime {
     /// The adjudicator's time when the device started; `None` before the first answer.
     start_ns: Option<u64>,
-    /// What a watcher has said that was not believed: which one, and the time at the start.
-    doubted: Option<(usize, u64)>,
+    /// What each watcher has said last.
+    words: Vec<Word>,
     latest: Timestamp,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    watcher: usize,
+    start_ns: u64,
+    uptime_ns: u64,
+}
+
+/// What a watcher's word has done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Observed {
+    /// Nothing much.
+    Fine,
+    /// It was thought to be much later.
+    PutBack,
+}
+
 impl ChainTime {
-    /// A watcher has said that it was `told`, in answer to what was asked at `asked_ns` of uptime. A
-    /// time far from the estimate needs the word of a second watcher, if there is `another`.
+    /// A watcher has said that it was `told`, in answer to what was asked at `asked_ns` of uptime. It
+    /// is believed unless another watcher has said something else within a day.
     pub(crate) fn observe(
         &mut self,
         told: Timestamp,
         asked_ns: u64,
         uptime_ns: u64,
-        (watcher, another): (usize, bool),
-    ) {
+        watcher: usize,
+    ) -> Observed {
+        let is_slow = uptime_ns.saturating_sub(asked_ns) > LONGEST_TRIP_NS;
+        if is_slow && self.start_ns.is_some() {
+            return Observed::Fine;
+        }
         // It was said after the question, so it can be later by the whole trip.
         let start_ns = told.nanos().saturating_sub(asked_ns);
-        let Some(known_ns) = self.start_ns else {
-            self.start_ns = Some(start_ns);
-            return;
-        };
-        if uptime_ns.saturating_sub(asked_ns) > LONGEST_TRIP_NS {
-            return;
-        }
-        if start_ns.abs_diff(known_ns) <= TOLERANCE_NS {
-            self.start_ns = Some(start_ns);
-            return;
-        }
-        let is_confirmed = self.doubted.is_some_and(|(by, doubted_ns)| {
-            by != watcher && start_ns.abs_diff(doubted_ns) <= TOLERANCE_NS
+        self.words.retain(|word| {
+            word.watcher != watcher && uptime_ns.saturating_sub(word.uptime_ns) < WORD_NS
         });
-        if is_confirmed || !another {
-            *self = Self {
-                start_ns: Some(start_ns),
-                ..Self::default()
-            };
-        } else {
-            self.doubted = Some((watcher, start_ns));
+        let agree = |word: &Word| start_ns.abs_diff(word.start_ns) <= TOLERANCE_NS;
+        let is_believed = self.words.is_empty() || self.words.iter().any(agree);
+        self.words.push(Word {
+            watcher,
+            start_ns,
+            uptime_ns,
+        });
+        if !is_believed {
+            return Observed::Fine;
+        }
+        let before_ns = self.start_ns.replace(start_ns);
+        match before_ns {
+            Some(before_ns) if before_ns > start_ns.saturating_add(TOLERANCE_NS) => {
+                self.latest = Timestamp::default();
+                Observed::PutBack
+            }
+            _ => Observed::Fine,
         }
     }
 
@@ -76,7 +100,7 @@ impl ChainTime {
 mod tests {
     use super::*;
 
-    const ONLY: (usize, bool) = (0, false);
+    const ONLY: usize = 0;
 
     #[test]
     fn it_is_an_upper_bound_that_does_not_go_back() {
@@ -104,18 +128,22 @@ mod tests {
 
     #[test]
     fn one_of_two_watchers_cannot_move_the_time_far() {
-        let far = Timestamp::from_nanos(u64::MAX / 2);
+        let at = Timestamp::from_nanos;
+        let far = u64::MAX / 2;
         let mut time = ChainTime::default();
-        time.observe(Timestamp::from_nanos(1_000), 0, 0, (0, true));
-        for _ in 0..3 {
-            time.observe(far, 0, 0, (1, true));
+        time.observe(at(1_000), 0, 0, 0);
+        for step in 1..100 {
+            // At once, or bit by bit.
+            time.observe(at(far), 0, 0, 1);
+            time.observe(at(1_000 + step * TOLERANCE_NS), 0, 0, 1);
         }
-        assert_eq!(time.now(5), Some(Timestamp::from_nanos(1_005)));
-        time.observe(far, 0, 0, (0, true));
-        assert!(time.now(5) > Some(far));
-        // Nor can they together keep it where it was wrong.
-        time.observe(Timestamp::from_nanos(1_000), 0, 0, (0, true));
-        time.observe(Timestamp::from_nanos(1_000), 0, 0, (1, true));
-        assert_eq!(time.now(5), Some(Timestamp::from_nanos(1_005)));
+        assert!(time.now(5) <= Some(at(1_005 + TOLERANCE_NS)));
+        // Two of them can, and can put it right.
+        time.observe(at(far), 0, 0, 1);
+        assert_eq!(time.observe(at(far), 0, 0, 0), Observed::Fine);
+        assert!(time.now(5) >= Some(at(far)));
+        assert_eq!(time.observe(at(1_000), 0, 0, 0), Observed::Fine);
+        assert_eq!(time.observe(at(1_000), 0, 0, 1), Observed::PutBack);
+        assert_eq!(time.now(5), Some(at(1_005)));
     }
 }

@@ -26,8 +26,10 @@ pub(crate) struct Watching {
     told: Option<Version>,
     /// Whether it has said anything of the channel since the start.
     is_heard: bool,
-    /// Whether it says that the channel is over.
-    pub(crate) says_over: bool,
+    /// Whether it knew the channel when it was first asked after the start.
+    vouches: bool,
+    /// Since when it says that the channel is over.
+    over_since_ns: Option<u64>,
     /// When it was told something that it has not answered yet.
     asked_ns: Option<u64>,
     /// When it is asked again, if nothing is to be told before.
@@ -51,7 +53,8 @@ impl Watching {
             stored: None,
             told: None,
             is_heard: false,
-            says_over: false,
+            vouches: false,
+            over_since_ns: None,
             asked_ns: None,
             next_ns: 0,
         }
@@ -83,6 +86,11 @@ impl Watching {
 
     /// It has answered, and has stored this version.
     pub(crate) fn answered(&mut self, stored: Option<Version>, next_ns: u64) {
+        if self.knowledge == Knowledge::Unasked {
+            self.vouches = true;
+            // It was asked, and told nothing.
+            self.told = stored;
+        }
         self.knowledge = Knowledge::Watches;
         self.is_heard = true;
         self.stored = stored;
@@ -97,6 +105,7 @@ impl Watching {
             Knowledge::Unasked | Knowledge::Watches => 0,
         };
         self.knowledge = Knowledge::None;
+        self.over_since_ns = None;
         self.is_heard = true;
         self.stored = None;
         self.told = None;
@@ -106,6 +115,7 @@ impl Watching {
     /// What it says cannot be: it is asked again later, and nothing that it says counts until then.
     pub(crate) fn doubt(&mut self, next_ns: u64) {
         self.knowledge = Knowledge::Unasked;
+        self.over_since_ns = None;
         self.stored = None;
         self.told = None;
         self.asked_ns = None;
@@ -117,9 +127,19 @@ impl Watching {
         self.is_heard
     }
 
-    /// Whether it has said since the start that it watches the channel.
-    pub(crate) fn is_watching(&self) -> bool {
-        self.is_heard && self.knowledge == Knowledge::Watches
+    /// Whether it knew the channel when it was first asked after the start.
+    pub(crate) fn vouches(&self) -> bool {
+        self.vouches
+    }
+
+    /// It says that the channel is over, or that it is not.
+    pub(crate) fn says_over(&mut self, is_over: bool, uptime_ns: u64) {
+        self.over_since_ns = is_over.then(|| self.over_since_ns.unwrap_or(uptime_ns));
+    }
+
+    /// Since when it says that the channel is over, if it does.
+    pub(crate) fn over_since_ns(&self) -> Option<u64> {
+        self.over_since_ns
     }
 
     /// It has said no, or is to be asked at another time.

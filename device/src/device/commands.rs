@@ -23,6 +23,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         approval: Approval,
     ) -> Result<u64, CommandError> {
         let now = self.time_for_command()?;
+        self.charge_queued();
         let Payment { asset, amount, .. } = *payment;
         let driver = self.driver(channel).ok_or(CommandError::UnknownChannel)?;
         let peer = driver.peer;
@@ -38,10 +39,6 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         let driver = self.driver(channel).ok_or(CommandError::UnknownChannel)?;
         // Before the machine takes it: what it proposes is stored with what is given by then.
         let before = driver.spending.clone();
-        let queued = driver.machine.queued(asset);
-        if driver.spending.given(now, period_ns, asset) < queued {
-            driver.spending.give(now, period_ns, asset, queued);
-        }
         driver.spending.give(now, period_ns, asset, amount);
         let paid = driver.machine.pay(now, payment);
         if paid.is_err() {
@@ -53,8 +50,8 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
 
     /// A device whose flash has failed takes no commands.
     pub(super) fn check_alive(&self) -> Result<(), CommandError> {
-        match self.has_failed {
-            true => Err(CommandError::StoreFailed),
+        match self.has_stopped {
+            true => Err(CommandError::Stopped),
             false => Ok(()),
         }
     }
@@ -63,6 +60,25 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     pub(super) fn time_for_command(&mut self) -> Result<Timestamp, CommandError> {
         self.check_alive()?;
         self.chain_time().ok_or(CommandError::TimeUnknown)
+    }
+
+    /// What still waits is signed in the present period, whenever it was ordered.
+    pub(super) fn charge_queued(&mut self) {
+        let Some(now) = self.chain_time() else {
+            return;
+        };
+        let period_ns = self.settings.policy.period_ns;
+        for driver in &mut self.drivers {
+            for index in 0..driver.machine.params().assets().len() {
+                let asset = AssetIdx::new(index as u8);
+                let queued = driver.machine.queued(asset);
+                let given = driver.spending.given(now, period_ns, asset);
+                if given < queued {
+                    let more = queued.checked_sub(given).unwrap_or_default();
+                    driver.spending.give(now, period_ns, asset, more);
+                }
+            }
+        }
     }
 
     /// What was given away of an asset in the present period. What was refused counts, too: the peer
@@ -79,9 +95,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         };
         for driver in &self.drivers {
             if let Some(index) = driver.machine.params().asset_idx(&asset) {
-                let given = driver.spending.given(now, period_ns, index);
-                // What still waits is signed in this period.
-                let amount = given.max(driver.machine.queued(index));
+                let amount = driver.spending.given(now, period_ns, index);
                 count(amount, driver.peer == *peer);
             }
         }

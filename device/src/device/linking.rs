@@ -33,7 +33,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     }
 
     fn begin_link(&mut self, wanted: Option<PublicKey>) -> Result<LinkId, LinkError> {
-        if self.has_failed {
+        if self.has_stopped {
             return Err(LinkError::Over);
         }
         let limit = self.settings.capacity.links;
@@ -187,6 +187,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     /// Tells a channel of the link to its peer, if there is one and a watcher has said how far the
     /// channel is.
     pub(super) fn connect_channel(&mut self, channel: &ChannelId) {
+        self.charge_queued();
         let now = self.now();
         let limit = self.settings.capacity.batch;
         let Self { drivers, links, .. } = self;
@@ -270,13 +271,13 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             self.answer_unknown(peer, &message);
             return Ok(());
         };
-        // While the last update waits for a watcher, everything but answers is as good as lost: the
+        // While the last update waits for a watcher, what would wait behind it is as good as lost: the
         // peer says it again, and cannot make the device keep more than that.
-        let is_answer = matches!(
+        let would_wait = matches!(
             message,
-            Message::UpdateAcceptance(_) | Message::UpdateRejection(_)
+            Message::Update(_) | Message::Sync(_) | Message::TurnRequest(_) | Message::TurnPass(_)
         );
-        if driver.is_waiting() && !is_answer {
+        if driver.is_waiting() && would_wait {
             return Ok(());
         }
         if !driver.is_checked {

@@ -48,7 +48,8 @@ pub struct ChannelTerms {
     pub challenge_duration: ChallengeDuration,
     /// Whether states prove the payments that led to them ([`perun_protocol::payment`]).
     pub with_payment_app: bool,
-    /// Whether the device's deposit comes only after the peer's.
+    /// Whether the device's deposit comes only after the peer's. Not with another device, which as
+    /// acceptor always waits: then nobody would begin.
     pub funds_last: bool,
 }
 
@@ -470,7 +471,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         let written = self.store.write(records::opening(slot), &record);
         written.map_err(|_| {
             self.fail();
-            CommandError::StoreFailed
+            CommandError::Stopped
         })
     }
 
@@ -513,7 +514,7 @@ fn code_of(error: &CommandError) -> RejectCode {
         CommandError::Full { .. }
         | CommandError::TimeUnknown
         | CommandError::NoRoom { .. }
-        | CommandError::StoreFailed => RejectCode::Busy,
+        | CommandError::Stopped => RejectCode::Busy,
         CommandError::Policy(_) => RejectCode::Declined,
         CommandError::Deadlines => RejectCode::TimedOut,
         _ => RejectCode::BadTerms,

@@ -18,6 +18,7 @@ use perun_protocol::view::{Status, View};
 use perun_protocol::{ChannelId, PublicKey, Timestamp};
 
 use super::Device;
+use crate::time::Observed;
 use crate::watching::fund;
 use crate::{Clock, Event, Random};
 
@@ -87,7 +88,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             _ => {
                 let watchers = &self.settings.watchers;
                 let count = watchers.len();
-                let order = (0..count).map(|place| (driver.fund_refused + place) % count);
+                let order = (0..count).map(|place| (driver.fund_first + place) % count);
                 let mut connected = order.filter(|index| self.is_connected(&watchers[*index]));
                 connected.next()
             }
@@ -95,6 +96,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         let driver = &mut self.drivers[place];
         if let (Some(index), Some(message)) = (index, fund(&driver.machine)) {
             driver.fund_asked = Some((index, uptime_ns));
+            driver.fund_first = index;
             let watcher = self.settings.watchers[index];
             self.send(&watcher, &message.encode());
         }
@@ -102,9 +104,18 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
 
     pub(super) fn watcher_connected(&mut self, watcher: &PublicKey) {
         // Without a channel there is nothing to ask about, and a proposal needs the time.
-        self.time_asked_ns = self.clock.uptime_ns();
+        if let Some(index) = self.watcher_index(watcher) {
+            self.time_asked_ns[index] = Some(self.clock.uptime_ns());
+        }
         self.send(watcher, &RemoteMessage::TimeRequest.encode());
         self.forget_asked(watcher);
+        let index = self.watcher_index(watcher);
+        for driver in &mut self.drivers {
+            // The same one is asked again, and no other meanwhile: what it has done, it finds.
+            if driver.fund_asked.map(|(asked, _)| asked) == index {
+                driver.fund_asked = None;
+            }
+        }
     }
 
     /// What was said to a watcher may be lost.
@@ -112,10 +123,6 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         if let Some(index) = self.watcher_index(watcher) {
             for driver in &mut self.drivers {
                 driver.watches[index].begin_again();
-                // The same one is asked again: what it has done, it finds.
-                if driver.fund_asked.is_some_and(|(asked, _)| asked == index) {
-                    driver.fund_asked = None;
-                }
             }
         }
     }
@@ -136,10 +143,13 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         if uptime_ns < self.time_due_ns() {
             return;
         }
-        self.time_asked_ns = uptime_ns;
-        let watchers = self.settings.watchers.clone();
-        for watcher in watchers {
-            self.send(&watcher, &RemoteMessage::TimeRequest.encode());
+        self.time_last_ns = uptime_ns;
+        for index in 0..self.settings.watchers.len() {
+            let watcher = self.settings.watchers[index];
+            if self.is_connected(&watcher) {
+                self.time_asked_ns[index] = Some(uptime_ns);
+                self.send(&watcher, &RemoteMessage::TimeRequest.encode());
+            }
         }
     }
 
@@ -149,7 +159,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             true => self.settings.times.retry_ns,
             false => TIME_EVERY_NS,
         };
-        self.time_asked_ns.saturating_add(pause_ns)
+        self.time_last_ns.saturating_add(pause_ns)
     }
 
     fn watcher_index(&self, watcher: &PublicKey) -> Option<usize> {
@@ -171,8 +181,10 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             }
             RemoteMessage::Time(time) => {
                 let uptime_ns = self.clock.uptime_ns();
-                let asked_ns = self.time_asked_ns;
-                self.observe_time(time.now, asked_ns, uptime_ns, index);
+                // One answer to one question.
+                if let Some(asked_ns) = self.time_asked_ns[index].take() {
+                    self.observe_time(time.now, asked_ns, uptime_ns, index);
+                }
             }
             RemoteMessage::DisputeNotice(notice) => self.handle_notice(index, notice),
             RemoteMessage::RemoteRejection(rejection) => self.handle_refusal(index, rejection),
@@ -224,14 +236,9 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             if let Ok(mut view) = view.verify(driver.machine.params(), own) {
                 // Nobody has seen the future.
                 view.at = view.at.min(now);
-                driver.watches[index].says_over = is_over(&view);
-                // With what is over everything of it is forgotten, so one word is not enough.
-                let saying = driver
-                    .watches
-                    .iter()
-                    .filter(|watch| watch.says_over)
-                    .count();
-                if !is_over(&view) || saying >= driver.watches.len().min(2) {
+                let is_end = is_end(&view, driver.machine.setup().fund_by);
+                driver.watches[index].says_over(is_end, uptime_ns);
+                if !is_end || driver.is_agreed_over(uptime_ns) {
                     driver.wanted = None;
                     for asset in ack.kept {
                         driver.machine.handle_kept(asset);
@@ -308,7 +315,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
                 // Another one may do it, sooner than if there had been no answer at all.
                 let again_ns = uptime_ns.saturating_add(retry_ns);
                 driver.fund_asked = Some((index, again_ns.saturating_sub(silence_ns)));
-                driver.fund_refused = index + 1;
+                driver.fund_first = index + 1;
             }
             // It shows what it has when it is asked.
             RemoteCode::Outdated => {
@@ -325,16 +332,23 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     }
 
     fn observe_time(&mut self, told: Timestamp, asked_ns: u64, uptime_ns: u64, index: usize) {
-        let watchers = self.settings.watchers.iter().enumerate();
-        let mut others = watchers.filter(|(other, _)| *other != index);
-        let another = others.any(|(_, watcher)| self.is_connected(watcher));
-        let by = (index, another);
-        self.time.observe(told, asked_ns, uptime_ns, by);
+        if self.time.observe(told, asked_ns, uptime_ns, index) == Observed::PutBack {
+            // What the machines wait for would come too late, and what they saw looks too new.
+            self.stop(Event::ClockWasWrong);
+        }
     }
 
     fn place(&self, channel: &ChannelId) -> Option<usize> {
         let mut drivers = self.drivers.iter();
         drivers.position(|driver| driver.machine.id() == *channel)
+    }
+}
+
+/// Whether a view makes a machine forget its channel: it is concluded, or was never funded in time.
+fn is_end(view: &View, fund_by: Timestamp) -> bool {
+    match &view.status {
+        Status::Open { holdings } => holdings.is_zero() && view.at >= fund_by,
+        _ => is_over(view),
     }
 }
 

@@ -293,7 +293,11 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
     /// none.
     pub(super) fn enter_settling_if_due(&mut self, now: Timestamp) {
         let is_forced = self.phase == Phase::Settling && self.ending.is_forced;
-        if !(self.phase == Phase::Funding || is_forced) || now < self.setup.fund_by {
+        // What was seen funded once stays so until it is concluded, whoever says otherwise.
+        if self.was_open || !(self.phase == Phase::Funding || is_forced) {
+            return;
+        }
+        if now < self.setup.fund_by {
             return;
         }
         let Some(view) = &self.view else {

@@ -47,7 +47,8 @@ pub trait Panel {
     /// keeps this from being called.
     fn alive(&mut self) {}
 
-    /// Starts the board anew: its flash has failed, and only a start tells what it holds.
+    /// Starts the board anew: its flash has failed, and only a start tells what it holds; or its clock
+    /// was wrong.
     fn restart(&mut self);
 
     /// Called when somebody asks for the status: a board can log what it knows of itself.

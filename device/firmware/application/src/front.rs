@@ -72,7 +72,7 @@ pub(crate) async fn run<F: NorFlash, R: Random>(
                     }
                 }
             }
-            Either::Second(()) if shared.look(|owner| owner.device.has_failed()) => {
+            Either::Second(()) if shared.look(|owner| owner.device.has_stopped()) => {
                 // Not at once: a flash that fails at each start should not be worn out by that.
                 log::error!("starting anew in {} s", RESTART.as_secs());
                 Timer::after(RESTART).await;

@@ -18,7 +18,7 @@ use perun_device::{Approval, ChannelTerms, Clock, CommandError, Event, Parts, Ra
 use perun_protocol::channel::Event as ChannelEvent;
 use perun_protocol::payment::Payment;
 use perun_protocol::wire::{PaymentRequest, ProposalId};
-use perun_protocol::{AssetId, AssetIdx, ChannelId, PublicKey};
+use perun_protocol::{AssetId, AssetIdx, ChannelId, PublicKey, Timestamp};
 
 pub(crate) use self::status::Hex;
 use crate::{Press, Settings};
@@ -31,6 +31,9 @@ const ASSET: AssetIdx = AssetIdx::new(0);
 
 /// What a peer wants cannot be approved sooner: the press may have been meant for something else.
 const TIME_TO_LOOK: Duration = Duration::from_secs(2);
+
+/// What waits longer for the owner's word has lapsed.
+const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 
 /// For how long the peer can pay what a press asks for.
 const REQUEST_NS: u64 = 5 * 60 * 1_000_000_000;
@@ -72,7 +75,10 @@ enum Waiting {
         channel: ChannelId,
         payment: Payment,
     },
-    Proposal(ProposalId),
+    Proposal {
+        proposal: ProposalId,
+        expires_at: Timestamp,
+    },
     Request(PaymentRequest),
 }
 
@@ -148,9 +154,17 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
     pub(crate) fn next_event(&mut self) -> Option<Event> {
         let event = self.device.poll_event()?;
         match &event {
-            Event::Proposed { proposal, asks, .. } => match asks {
+            Event::Proposed {
+                proposal,
+                asks,
+                expires_at,
+                ..
+            } => match asks {
                 None if !self.receive_only => self.accept(proposal),
-                _ => self.let_wait(Waiting::Proposal(*proposal)),
+                _ => self.let_wait(Waiting::Proposal {
+                    proposal: *proposal,
+                    expires_at: *expires_at,
+                }),
             },
             Event::Channel {
                 event: ChannelEvent::Requested(request),
@@ -164,7 +178,7 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
     /// Lets something wait for the owner's word, or turns it down if something waits already.
     fn let_wait(&mut self, what: Waiting) {
         if let Some(waits) = self.waiting.take()
-            && !self.has_lapsed(&waits.what)
+            && !self.has_lapsed(&waits)
         {
             self.waiting = Some(waits);
             if let Err(refusal) = self.turn_down(what, "something else waits for the owner") {
@@ -176,14 +190,15 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
         self.waiting = Some(Waits { what, since });
     }
 
-    fn has_lapsed(&mut self, what: &Waiting) -> bool {
-        // The device forgets proposals by itself; a payment is the owner's own.
-        let Waiting::Request(request) = what else {
-            return false;
+    fn has_lapsed(&mut self, waits: &Waits) -> bool {
+        let expires_at = match &waits.what {
+            Waiting::Payment { .. } => None,
+            Waiting::Request(request) => Some(request.expires_at),
+            Waiting::Proposal { expires_at, .. } => Some(*expires_at),
         };
-        self.device
-            .chain_time()
-            .is_none_or(|now| request.expires_at <= now)
+        let now = self.device.chain_time();
+        let is_expired = expires_at.is_some_and(|at| now.is_none_or(|now| at <= now));
+        is_expired || waits.since.elapsed() >= LONGEST_WAIT
     }
 
     fn accept(&mut self, proposal: &ProposalId) {
@@ -213,10 +228,10 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
             Press::Refuse => self.refuse(),
             Press::ReceiveOnly => {
                 self.receive_only = !self.receive_only;
-                if self.receive_only
-                    && let Ok(channel) = self.channel()
-                {
-                    self.device.cancel_queued(&channel)?;
+                if self.receive_only {
+                    for channel in self.device.channels() {
+                        self.device.cancel_queued(&channel.id)?;
+                    }
                 }
                 log::info!("receive only: {}", self.receive_only);
                 Ok(())
@@ -283,17 +298,17 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
         if !is_ours && waits.since.elapsed() < TIME_TO_LOOK {
             return Err(Refusal::TooSoon);
         }
-        let what = waits.what.clone();
+        let waits = waits.clone();
         self.waiting = None;
-        if self.has_lapsed(&what) {
+        if self.has_lapsed(&waits) {
             return Err(Refusal::NothingWaits);
         }
-        match what {
+        match waits.what {
             Waiting::Payment { channel, payment } => self.pay(channel, payment, Approval::Owner),
             Waiting::Request(request) => {
                 self.pay(request.channel, request.payment(), Approval::Owner)
             }
-            Waiting::Proposal(proposal) => {
+            Waiting::Proposal { proposal, .. } => {
                 Ok(self.device.accept_proposal(&proposal, Approval::Owner)?)
             }
         }
@@ -311,7 +326,9 @@ impl<F: NorFlash, R: Random> Owner<F, R> {
                 self.device
                     .reject_request(&request.channel, request.id, words)?;
             }
-            Waiting::Proposal(proposal) => self.device.reject_proposal(&proposal, words)?,
+            Waiting::Proposal { proposal, .. } => {
+                self.device.reject_proposal(&proposal, words)?;
+            }
         }
         Ok(())
     }

@@ -38,6 +38,8 @@ pub struct Watcher {
     pub refuses: Option<RemoteCode>,
     /// Says that every channel is over, and nothing is left.
     pub says_over: bool,
+    /// Says that nothing was deposited.
+    pub says_empty: bool,
     /// Claims to have this version, and does not show it.
     pub claims: Option<Version>,
 }
@@ -65,6 +67,7 @@ impl Watcher {
             heard: 0,
             refuses: None,
             says_over: false,
+            says_empty: false,
             claims: None,
         }
     }
@@ -182,6 +185,15 @@ impl Watcher {
                 status: Status::Concluded {
                     remainders: Balances::zero(1, 2).unwrap(),
                     in_flight: vec![Amount::ZERO],
+                },
+            },
+            false => view,
+        };
+        let view = match self.says_empty {
+            true => View {
+                at: now,
+                status: Status::Open {
+                    holdings: Balances::zero(1, 2).unwrap(),
                 },
             },
             false => view,
