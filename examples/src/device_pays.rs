@@ -225,6 +225,12 @@ pub async fn one_board_and_its_counterpart() -> Result<(), Failure> {
         })
         .await?;
     propose(&mut board).await?;
+    wait_until("the channel is open for the counterpart", async || {
+        Ok(counterpart
+            .channel(None)
+            .is_ok_and(|(_, channel)| channel.is_open()))
+    })
+    .await?;
     tracing::info!("The channel is open, funded by the service");
 
     for _ in 0..20 {
