@@ -216,14 +216,16 @@ impl Driver {
         }
     }
 
-    /// Whether the channel can be taken to be over: two watchers say so, or one has for a day and none
-    /// has said otherwise. With what is over everything of it is forgotten, so one word is not enough.
+    /// Whether the channel can be taken to be over: two watchers say so, or one has for a day in
+    /// which none has said otherwise. With what is over everything of it is forgotten, so one word is not enough.
     pub(crate) fn is_agreed_over(&self, uptime_ns: u64) -> bool {
         let saying = self.watches.iter().filter_map(Watching::over_since_ns);
         let (count, first) = saying.fold((0, u64::MAX), |(count, first), since| {
             (count + 1, first.min(since))
         });
-        count >= self.watches.len().min(2) || uptime_ns.saturating_sub(first) >= OVER_ALONE_NS
+        let denied = self.watches.iter().filter_map(Watching::denied_ns).max();
+        let undisputed = denied.map_or(first, |denied| first.max(denied));
+        count >= self.watches.len().min(2) || uptime_ns.saturating_sub(undisputed) >= OVER_ALONE_NS
     }
 
     /// Whether something waits for a watcher.

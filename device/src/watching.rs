@@ -30,6 +30,8 @@ pub(crate) struct Watching {
     vouches: bool,
     /// Since when it says that the channel is over.
     over_since_ns: Option<u64>,
+    /// When it said last that the channel is not over.
+    denied_ns: Option<u64>,
     /// When it was told something that it has not answered yet.
     asked_ns: Option<u64>,
     /// When it is asked again, if nothing is to be told before.
@@ -55,6 +57,7 @@ impl Watching {
             is_heard: false,
             vouches: false,
             over_since_ns: None,
+            denied_ns: None,
             asked_ns: None,
             next_ns: 0,
         }
@@ -135,11 +138,19 @@ impl Watching {
     /// It says that the channel is over, or that it is not.
     pub(crate) fn says_over(&mut self, is_over: bool, uptime_ns: u64) {
         self.over_since_ns = is_over.then(|| self.over_since_ns.unwrap_or(uptime_ns));
+        if !is_over {
+            self.denied_ns = Some(uptime_ns);
+        }
     }
 
     /// Since when it says that the channel is over, if it does.
     pub(crate) fn over_since_ns(&self) -> Option<u64> {
         self.over_since_ns
+    }
+
+    /// When it said last that the channel is not over, if it has.
+    pub(crate) fn denied_ns(&self) -> Option<u64> {
+        self.denied_ns
     }
 
     /// It has said no, or is to be asked at another time.
