@@ -18,15 +18,15 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use perun_client::client::Config;
-use perun_examples::counterpart::{
-    Contact, ControlPort, Counterpart, Policy, load_or_create_key, shortest_challenge,
-};
-use perun_examples::{
-    Connection, Failure, LocalNetwork, Papers, Person, Place, Scratch, load, run,
-};
+use perun_client::identity::load;
+use perun_client::key;
+use perun_examples::counterpart::{Contact, ControlPort, Counterpart, Policy, shortest_challenge};
+use perun_examples::{Connection, Failure, Papers, Person, Place, Scratch, run};
+use perun_local_network::LocalNetwork;
 use perun_protocol::{Account, Amount, ChallengeDuration};
 
 /// What it is called.
@@ -163,7 +163,7 @@ fn papers(connection: &Connection, folder: &Path) -> Result<(Papers, Place), Fai
     let papers = Papers {
         name: NAME,
         identity: load(&connection.identity)?,
-        key: load_or_create_key(&folder.join("off-chain.key"))?,
+        key: Arc::new(key::load_or_create(&folder.join("off-chain.key"))?),
         fetch_root_key: connection.fetch_root_key,
     };
     let place = Place {

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use perun_examples::{Endowment, Failure, LocalNetwork, load_or_create, run};
+use perun_client::identity::load_or_create;
+use perun_examples::{Failure, run};
+use perun_local_network::{Endowment, LocalNetwork, Setup};
 
 /// An Internet Computer on this machine with a ledger and an adjudicator, to try things by hand.
 /// Everything is gone when it stops.
@@ -44,7 +46,13 @@ async fn serve(program: Program) -> Result<(), Failure> {
         owner,
         tokens: program.tokens,
     };
-    let network = LocalNetwork::start(program.port, owner, &[endowment]).await?;
+    let network = LocalNetwork::start(Setup {
+        port: program.port,
+        controller: owner,
+        endowments: vec![endowment],
+        ..Setup::default()
+    });
+    let network = network.await?;
     let root_key = network
         .server
         .root_key()

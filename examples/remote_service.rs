@@ -18,9 +18,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +27,16 @@ use std::time::Duration;
 use candid::Principal;
 use clap::{Args, Parser};
 use perun_canister_api::convert;
+use perun_client::agent::connect;
 use perun_client::chain::Chain;
+use perun_client::identity::load;
+use perun_client::key;
 use perun_client::link::{TcpConfig, TcpTransport};
 use perun_client::remote::{Config, DeviceLimits, Devices, MAX_MESSAGE, Parts, RemoteService};
 use perun_client::store::FileStore;
 use perun_client::{Adjudicator, Funder};
-use perun_examples::{Failure, connect, load, random, run};
-use perun_protocol::signature::{Libsecp256k1Key, Signer as _};
+use perun_examples::{Failure, run};
+use perun_protocol::signature::Signer as _;
 use perun_protocol::{Amount, AssetId, PublicKey};
 
 /// Watches and funds payment channels for devices that cannot reach the Internet Computer.
@@ -118,7 +120,7 @@ async fn serve(program: Program) -> Result<(), Failure> {
     let agent = agent.await?;
     let payer = agent.get_principal()?;
     fs::create_dir_all(&program.store)?;
-    let key = Arc::new(load_or_create_key(&program.store.join("link.key"))?);
+    let key = Arc::new(key::load_or_create(&program.store.join("link.key"))?);
     let store = FileStore::open(&program.store.join("records"), &key.public_key())?;
     let limits = TcpConfig {
         max_message: MAX_MESSAGE,
@@ -166,29 +168,6 @@ Ctrl-C stops it.",
     tracing::info!("Stopping with {} channels watched", service.watched());
     service.stop().await?;
     Ok(())
-}
-
-/// The key for links in a file; a new one, written there for its owner's eyes only, if there is no
-/// such file.
-fn load_or_create_key(path: &Path) -> Result<Libsecp256k1Key, Failure> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let bytes: [u8; 32] = random()?;
-            let mut options = fs::OpenOptions::new();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let mut file = options.open(path)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            bytes.to_vec()
-        }
-        Err(error) => return Err(format!("{}: {error}", path.display()).into()),
-    };
-    let key = bytes.as_slice().try_into().ok();
-    let key = key.and_then(Libsecp256k1Key::from_bytes);
-    key.ok_or_else(|| format!("{}: 32 bytes that are a key are expected", path.display()).into())
 }
 
 fn parse_funds(text: &str) -> Result<(AssetId, Amount), Failure> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perun_protocol::channel::{CommandError, PayError};
-use perun_protocol::payment::{History, Payment};
+use perun_protocol::payment::{Entry, History, Payment};
+use perun_protocol::view::View;
 use perun_protocol::wire::{PaymentRequest, Reason, RejectCode, RequestId, Text};
 use perun_protocol::{
     Account, Amount, AssetId, AssetIdx, ChannelId, Params, PartIdx, PublicKey, SignedState, Version,
@@ -14,7 +15,7 @@ use perun_protocol::{
 
 use crate::WithdrawReceipt;
 use crate::client::ReadHistoryError;
-use crate::driver::{Driver, Fate, Stage};
+use crate::driver::{Driver, Fate, Machine, Stage};
 use crate::events::Events;
 
 /// A channel with a peer. Cheap to clone; clones are the same channel.
@@ -132,9 +133,31 @@ impl Channel {
         self.driver.read(|machine| machine.is_open())
     }
 
+    /// Whether version 0 is being signed, or deposits are under way.
+    pub fn is_opening(&self) -> bool {
+        matches!(*self.driver.stage().borrow(), Stage::Opening)
+    }
+
     /// Whether the peer is there, and both know how far the other is.
     pub fn is_synced(&self) -> bool {
         self.driver.read(|machine| machine.is_synced())
+    }
+
+    /// Whether something of ours was proposed that the peer has not answered: whether it is agreed to is
+    /// not known yet.
+    pub fn has_pending(&self) -> bool {
+        self.driver.read(|machine| machine.pending().is_some())
+    }
+
+    /// Whether this copy is known to be the newest: since the client was started, the peer has shown
+    /// how far it is.
+    pub fn is_current(&self) -> bool {
+        self.driver.read(|machine| machine.is_current())
+    }
+
+    /// What was last seen of it at the adjudicator; `None` before the first look.
+    pub fn view(&self) -> Option<View> {
+        self.driver.read(|machine| machine.view().cloned())
     }
 
     /// Pays `amount` of the first asset, and waits until the peer has agreed to it.
@@ -188,13 +211,14 @@ impl Channel {
         self.driver.input(|machine, _| machine.cancel_queued());
     }
 
-    /// Asks the peer to pay `amount` of the first asset, within `valid_for`. The payment that answers
+    /// Asks the peer to pay `amount` of an asset, within `valid_for`. The payment that answers
     /// it has the digest of the request as its memo.
     ///
     /// # Errors
     /// [`CommandError`]; nothing was sent then.
     pub fn request(
         &self,
+        asset: AssetIdx,
         amount: Amount,
         memo: &str,
         valid_for: Duration,
@@ -204,7 +228,7 @@ impl Channel {
             let request = PaymentRequest {
                 channel: machine.id(),
                 id,
-                asset: AssetIdx::new(0),
+                asset,
                 amount,
                 memo: Text::new(memo),
                 expires_at: now.saturating_add_nanos(nanos(valid_for)),
@@ -331,12 +355,21 @@ impl Channel {
     /// # Errors
     /// [`ReadHistoryError`].
     pub fn history(&self) -> Result<History, ReadHistoryError> {
-        let (opening, newest) = self.driver.read(|machine| {
-            let opening = machine.setup().initial.allocation().balances.clone();
-            (opening, machine.newest().map(SignedState::version))
-        });
+        let opening = |machine: &Machine| machine.setup().initial.allocation().balances.clone();
+        Ok(History {
+            opening: self.driver.read(opening),
+            entries: self.payments(Version::INITIAL)?,
+        })
+    }
+
+    /// The payments from a version on, up to the newest state.
+    ///
+    /// # Errors
+    /// [`ReadHistoryError`].
+    pub fn payments(&self, from: Version) -> Result<Vec<Entry>, ReadHistoryError> {
+        let newest = self.newest().map(|newest| newest.version());
         let newest = newest.unwrap_or(Version::INITIAL);
-        self.driver.shared().history(&self.id(), opening, newest)
+        self.driver.shared().payments(&self.id(), from, newest)
     }
 }
 

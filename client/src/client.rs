@@ -15,6 +15,7 @@
 
 mod config;
 mod dispatch;
+mod ended;
 mod history;
 mod opening;
 mod start;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use perun_protocol::wire::{Message, ProposalId, RequestId};
 use perun_protocol::{ChannelId, Principal, PublicKey, Timestamp};
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
 use tokio::task::JoinHandle;
 
 use self::opening::Openings;
@@ -40,12 +41,13 @@ use crate::link::Peers;
 use crate::store::{Store, Ticket};
 
 pub use self::config::Config;
+pub use self::ended::Ended;
 pub use self::history::ReadHistoryError;
 pub use self::opening::{ChannelTerms, IncomingProposal, OpenError, Proposals};
 pub use self::start::{ChannelDamage, Parts, StartError};
 
-/// How many notifications are kept for a reader who is slow.
-const EVENTS_KEPT: usize = 256;
+/// How many channels are looked at for the first time at once.
+const FIRST_LOOKS: usize = 64;
 
 /// One identity with its peers and channels. Cheap to clone; clones are the same client.
 ///
@@ -69,6 +71,9 @@ pub(crate) struct Shared {
     openings: Mutex<Openings>,
     /// `None` once the client has stopped.
     events: RwLock<Option<broadcast::Sender<Notification>>>,
+    /// Channels that may be looked at for the first time at once: at a start that is all of them, and
+    /// neither the replica nor this machine's memory should bear them together.
+    first_looks: Semaphore,
     /// Drivers whose outputs wait for the store.
     awaiting: Mutex<Vec<Arc<Driver>>>,
     requests: AtomicU64,
@@ -238,6 +243,12 @@ impl Shared {
     /// Runs something beside everything else, from any thread.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         self.runtime.spawn(future);
+    }
+
+    /// Waits until a channel may be looked at for the first time.
+    pub(crate) async fn first_look(&self) -> SemaphorePermit<'_> {
+        let turn = self.first_looks.acquire().await;
+        turn.expect("it is never closed")
     }
 
     fn openings(&self) -> MutexGuard<'_, Openings> {

@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adjudicator;
+pub mod agent;
 mod answer;
 mod call_error;
 mod canister;
@@ -45,6 +46,8 @@ mod driver;
 mod event;
 pub mod events;
 mod funder;
+pub mod identity;
+pub mod key;
 mod ledger;
 pub mod link;
 mod patience;
@@ -56,6 +59,7 @@ mod suitability;
 mod suspension;
 mod token;
 mod transport;
+pub mod watcher;
 
 pub use adjudicator::Adjudicator;
 pub use answer::{

@@ -34,12 +34,13 @@ mod gates;
 mod links;
 mod loans;
 mod order;
-mod records;
+pub(crate) mod records;
 mod requests;
 mod wanted;
 mod watch;
 mod watches;
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -187,6 +188,13 @@ impl RemoteService {
     pub fn watched(&self) -> usize {
         let watches = self.shared.all_watches();
         watches.iter().filter(|watch| !watch.is_over()).count()
+    }
+
+    /// The devices for which channels are watched that are not over.
+    pub fn devices(&self) -> BTreeSet<PublicKey> {
+        let watches = self.shared.all_watches();
+        let watches = watches.iter().filter(|watch| !watch.is_over());
+        watches.map(|watch| watch.device).collect()
     }
 
     /// Waits until nothing can be stored any more, if that ever happens. Disputes go on, and questions

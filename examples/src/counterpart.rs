@@ -16,7 +16,6 @@
 mod command;
 mod contact;
 mod control;
-mod key;
 mod order_error;
 mod roster;
 mod settings;
@@ -40,7 +39,6 @@ use self::roster::Roster;
 
 pub use self::contact::{Contact, NoContact};
 pub use self::control::ControlPort;
-pub use self::key::load_or_create_key;
 pub use self::order_error::OrderError;
 pub use self::settings::BoardSettings;
 pub use self::status::{ChannelStatus, Newest, Phase, Status};
@@ -214,7 +212,7 @@ impl Counterpart {
     /// [`OrderError`].
     pub fn request(&self, channel: Option<usize>, amount: Amount) -> Result<usize, OrderError> {
         let (index, channel) = self.channel(channel)?;
-        let requested = channel.request(amount, "", REQUEST_VALID_FOR);
+        let requested = channel.request(AssetIdx::new(0), amount, "", REQUEST_VALID_FOR);
         requested.map_err(OrderError::Request)?;
         Ok(index)
     }

@@ -11,18 +11,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use perun_canister_api::convert;
+use perun_client::agent::connect;
 use perun_client::chain::Chain;
 use perun_client::link::{TcpConfig, TcpTransport};
 use perun_client::remote::{Config, DeviceLimits, Devices, MAX_MESSAGE, Parts, RemoteService};
 use perun_client::store::FileStore;
 use perun_client::{Adjudicator, Funder};
+use perun_local_network::LocalNetwork;
 use perun_protocol::dispute::Rank;
 use perun_protocol::signature::Signer as _;
 use perun_protocol::{Amount, AssetId, ChallengeDuration, Params, PublicKey, SignedState, Version};
 
 use crate::board::{Board, Firmware, HOST};
 use crate::counterpart::{BoardSettings, Contact, Counterpart, Policy, shortest_challenge};
-use crate::{Failure, LocalNetwork, Papers, Person, Place, Scratch, connect, random};
+use crate::{Failure, Papers, Person, Place, Scratch, random};
 
 /// Whom the board pays.
 const COUNTERPART: &str = "Counterpart";

@@ -7,17 +7,20 @@ use std::sync::Arc;
 use candid::Principal;
 use ic_agent::identity::BasicIdentity;
 use perun_canister_api::convert;
+use perun_client::agent::connect;
 use perun_client::chain::Chain;
 use perun_client::client::{ChannelTerms, Client, Config, Parts};
+use perun_client::identity::SharedIdentity;
 use perun_client::link::{TcpConfig, TcpTransport};
 use perun_client::store::FileStore;
 use perun_client::{Adjudicator, Funder, Ledger, Token};
+use perun_local_network::{Endowment, LocalNetwork, Setup};
 use perun_protocol::signature::{Libsecp256k1Key, Signer as _};
 use perun_protocol::{Account, Amount, AssetId, ChallengeDuration, PublicKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Endowment, Failure, LocalNetwork, SharedIdentity, connect};
+use crate::Failure;
 
 /// What everybody has at first, in tokens.
 const WEALTH_TOKENS: u32 = 1_000;
@@ -119,8 +122,11 @@ impl Place {
                 tokens: WEALTH_TOKENS,
             });
         }
-        let nobody = Principal::management_canister();
-        let network = LocalNetwork::start(0, nobody, &endowments).await?;
+        let network = LocalNetwork::start(Setup {
+            endowments,
+            ..Setup::default()
+        });
+        let network = network.await?;
         let place = Self {
             url: network.server.url(),
             adjudicator: network.adjudicator,

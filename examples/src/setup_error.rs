@@ -3,28 +3,15 @@
 use std::fmt;
 
 use candid::Principal;
-use ic_agent::AgentError;
+use perun_client::agent::ConnectError;
+use perun_client::identity::IdentityError;
 use perun_client::{INTERFACE, ParseAmountError};
-
-use crate::IdentityError;
 
 /// Why a walkthrough can't begin.
 #[derive(Debug)]
 pub enum SetupError {
-    /// The URL is none.
-    Url {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        error: Box<AgentError>,
-    },
-    /// The replica does not tell its key.
-    RootKey {
-        /// Where it is.
-        url: String,
-        /// What it said.
-        error: Box<AgentError>,
-    },
+    /// There is no agent.
+    Connect(ConnectError),
     /// The identity can't be had.
     Identity(IdentityError),
     /// The adjudicator speaks another interface than this program.
@@ -71,13 +58,7 @@ pub enum SetupError {
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url { url, error } => write!(f, "the URL {url:?} can't be used: {error}"),
-            Self::RootKey { url, error } => {
-                write!(
-                    f,
-                    "{url} does not tell its root key; does a replica run there? {error}"
-                )
-            }
+            Self::Connect(error) => error.fmt(f),
             Self::Identity(error) => error.fmt(f),
             Self::Interface { found } => write!(
                 f,
@@ -111,7 +92,7 @@ impl fmt::Display for SetupError {
 impl std::error::Error for SetupError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Url { error, .. } | Self::RootKey { error, .. } => Some(error),
+            Self::Connect(error) => Some(error),
             Self::Identity(error) => Some(error),
             Self::Amount { error, .. } => Some(error),
             _ => None,

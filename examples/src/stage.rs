@@ -6,13 +6,13 @@ use std::time::Duration;
 use candid::Principal;
 use ic_agent::Agent;
 use perun_canister_api::{Info, convert};
+use perun_client::agent::connect;
+use perun_client::identity::{SharedIdentity, generate, load};
 use perun_client::{Adjudicator, INTERFACE, Ledger, Token};
+use perun_local_network::{Endowment, LocalNetwork, Setup};
 use perun_protocol::{Account, Amount, AssetId, ChallengeDuration, Timestamp};
 
-use crate::{
-    Connection, Endowment, Failure, LocalNetwork, SetupError, SharedIdentity, WalkthroughArgs,
-    connect, generate, load,
-};
+use crate::{Connection, Failure, SetupError, WalkthroughArgs};
 
 /// What each party has on the embedded network, in tokens.
 const WEALTH_TOKENS: u32 = 1_000;
@@ -81,12 +81,19 @@ impl Stage {
                 tokens: WEALTH_TOKENS,
             });
         }
-        let nobody = Principal::management_canister();
-        let network = LocalNetwork::start(0, nobody, &endowments).await?;
+        let network = LocalNetwork::start(Setup {
+            endowments,
+            ..Setup::default()
+        });
+        let network = network.await?;
         let url = network.server.url();
         let mut agents = Vec::new();
         for identity in identities {
-            agents.push(connect(&url, identity, true).await?);
+            agents.push(
+                connect(&url, identity, true)
+                    .await
+                    .map_err(SetupError::Connect)?,
+            );
         }
         let agents = [agents.remove(0), agents.remove(0)];
         let (adjudicator, ledger) = (network.adjudicator, network.ledger);
@@ -101,7 +108,8 @@ impl Stage {
     ) -> Result<Self, Failure> {
         let identity = load(&connection.identity).map_err(SetupError::Identity)?;
         let url = connection.url.clone();
-        let agent = connect(&url, identity, connection.fetch_root_key).await?;
+        let agent = connect(&url, identity, connection.fetch_root_key);
+        let agent = agent.await.map_err(SetupError::Connect)?;
         // One identity plays both parties, so that nothing is left behind with a lost key.
         let agents = [agent.clone(), agent];
         let (adjudicator, ledger) = (connection.adjudicator, connection.ledger);

@@ -9,10 +9,11 @@ use perun_client::events::{ClientEvent, Notification};
 use perun_examples::counterpart::{
     Contact, ControlPort, Counterpart, Phase, Policy, shortest_challenge,
 };
-use perun_examples::{LocalNetwork, Papers, Person, Place, Scratch};
+use perun_examples::{Papers, Person, Place, Scratch};
+use perun_local_network::LocalNetwork;
 use perun_protocol::channel::Event;
 use perun_protocol::wire::PaymentRequest;
-use perun_protocol::{Amount, AssetId, ChallengeDuration};
+use perun_protocol::{Amount, AssetId, AssetIdx, ChallengeDuration};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -187,7 +188,12 @@ async fn a_channel_from_the_proposal_to_the_payout() {
     // The device asks, and a payment of just that much says that it is the answer.
     let mut events = channel.events();
     let request = channel
-        .request(Amount::new(7), "tea", Duration::from_secs(60))
+        .request(
+            AssetIdx::new(0),
+            Amount::new(7),
+            "tea",
+            Duration::from_secs(60),
+        )
         .unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     console.say("u 0 7").await;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use candid::Principal;
 use perun_client::Ledger;
-use perun_examples::{
-    Connection, Endowment, LocalNetwork, Stage, WalkthroughArgs, connect, dispute, generate, happy,
-    load_or_create,
-};
+use perun_client::agent::connect;
+use perun_client::identity::{generate, load_or_create};
+use perun_examples::{Connection, Stage, WalkthroughArgs, dispute, happy};
+use perun_local_network::{Endowment, LocalNetwork, Setup};
 use perun_protocol::{Account, Amount, Timestamp};
 
 const WHOLE: u128 = 100_000_000;
@@ -37,7 +37,12 @@ impl Running {
         let pem = std::env::temp_dir().join(file);
         let owner = load_or_create(&pem).unwrap().sender().unwrap();
         let endowment = Endowment { owner, tokens };
-        let network = LocalNetwork::start(0, owner, &[endowment]).await.unwrap();
+        let network = LocalNetwork::start(Setup {
+            controller: owner,
+            endowments: vec![endowment],
+            ..Setup::default()
+        });
+        let network = network.await.unwrap();
         Self {
             network,
             pem,

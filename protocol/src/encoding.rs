@@ -73,6 +73,9 @@ pub enum Domain {
     LinkKey,
     /// A payment request as it travels: the digest is the memo of the payment that answers it.
     Request,
+    /// A payment request that is handed on as text: the digest is what the payee signs, and the memo
+    /// of the payment that answers it.
+    RequestText,
 }
 
 impl Domain {
@@ -90,6 +93,7 @@ impl Domain {
             Self::Payments => b"perun-icp/payments/1\0\0\0\0",
             Self::LinkKey => b"perun-icp/link/1\0\0\0\0\0\0\0\0",
             Self::Request => b"perun-icp/request/1\0\0\0\0\0",
+            Self::RequestText => b"perun-icp/request-text/1",
         }
     }
 }

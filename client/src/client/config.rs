@@ -35,6 +35,8 @@ pub struct Config {
     pub max_proposals: usize,
     /// How many of one peer.
     pub max_proposals_per_peer: usize,
+    /// How many notifications are kept for a reader who is slow; at least one is.
+    pub events_kept: usize,
 }
 
 impl Config {
@@ -52,6 +54,7 @@ impl Config {
             fund_within_at_most: Duration::from_secs(24 * 3600),
             max_proposals: 64,
             max_proposals_per_peer: 8,
+            events_kept: 256,
         }
     }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use perun_protocol::channel::decode_payments;
-use perun_protocol::payment::{Entry, History};
-use perun_protocol::{Balances, ChannelId, Version};
+use perun_protocol::payment::Entry;
+use perun_protocol::{ChannelId, Version};
 
 use super::Shared;
 use crate::store::{Damage, StoreError};
@@ -33,24 +33,24 @@ pub enum ReadHistoryError {
 }
 
 impl Shared {
-    /// The payments of a channel up to the version `newest`: a proposal under way is stored too, and
-    /// not agreed to yet.
-    pub(crate) fn history(
+    /// The payments of a channel that led from one version to another, both included. A proposal under
+    /// way is stored too, and not agreed to yet: `through` is never newer than what both have signed.
+    pub(crate) fn payments(
         &self,
         channel: &ChannelId,
-        opening: Balances,
-        newest: Version,
-    ) -> Result<History, ReadHistoryError> {
+        from: Version,
+        through: Version,
+    ) -> Result<Vec<Entry>, ReadHistoryError> {
         let mut entries = Vec::new();
-        let mut from = Some(Version::INITIAL);
+        let mut from = Some(from);
         while let Some(start) = from {
             let page = self.store().payments(channel, start, PAGE);
             let page = page.map_err(ReadHistoryError::Store)?;
             from = page.last().and_then(|last| last.version.next());
             for stored in page {
                 let version = stored.version;
-                if version > newest {
-                    return Ok(History { opening, entries });
+                if version > through {
+                    return Ok(entries);
                 }
                 let bytes = stored.payments;
                 let bytes =
@@ -64,7 +64,7 @@ impl Shared {
                 });
             }
         }
-        Ok(History { opening, entries })
+        Ok(entries)
     }
 }
 

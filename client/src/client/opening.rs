@@ -51,6 +51,8 @@ pub struct ChannelTerms {
     pub challenge_duration: ChallengeDuration,
     /// Whether states prove the payments that led to them ([`perun_protocol::payment`]).
     pub with_payment_app: bool,
+    /// What the params bind besides, for whoever opens the channel: nobody interprets it.
+    pub aux: [u8; 32],
     /// Whether we deposit only after the peer has.
     pub funds_last: bool,
     /// How long the peer has to answer.
@@ -72,6 +74,7 @@ impl ChannelTerms {
             funding: None,
             challenge_duration,
             with_payment_app: true,
+            aux: [0; 32],
             funds_last: false,
             answer_within: ANSWER_WITHIN,
             fund_within: FUND_WITHIN,
@@ -198,7 +201,7 @@ impl Shared {
                     true => PAYMENT_APP,
                     false => App::None,
                 },
-                aux: [0; 32],
+                aux: terms.aux,
                 balances: table(balances)?,
                 funding,
                 fund_by: after(answer_by, terms.fund_within),

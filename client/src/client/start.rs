@@ -10,10 +10,10 @@ use perun_protocol::channel::{RestoreError, Setup, pending_version};
 use perun_protocol::signature::Signer as _;
 use perun_protocol::wire::ProposalId;
 use perun_protocol::{ChannelId, PublicKey};
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 
 use super::dispatch::Inbound;
-use super::{Client, Config, Drivers, EVENTS_KEPT, Openings, Shared, lock};
+use super::{Client, Config, Drivers, FIRST_LOOKS, Openings, Shared, lock};
 use crate::CallError;
 use crate::chain::{Chain, Cursor, FollowError, Seen};
 use crate::driver::{Driver, Key, Machine, Timers};
@@ -151,6 +151,7 @@ impl Client {
             Some(Ok(bytes)) => Cursor::decode(bytes),
             Some(Err(damage)) => return Err(StartError::Cursor(*damage)),
         };
+        let events = broadcast::Sender::new(config.events_kept.max(1));
         let shared = Arc::new(Shared {
             identity: key.public_key(),
             config,
@@ -161,7 +162,8 @@ impl Client {
             timers: Timers::default(),
             drivers: RwLock::new(Drivers::default()),
             openings: Mutex::new(Openings::default()),
-            events: RwLock::new(Some(broadcast::Sender::new(EVENTS_KEPT))),
+            events: RwLock::new(Some(events)),
+            first_looks: Semaphore::new(FIRST_LOOKS),
             awaiting: Mutex::default(),
             // Not those of an earlier start.
             requests: AtomicU64::new(first_request),
@@ -247,7 +249,7 @@ impl Shared {
         Ok((driver, opening))
     }
 
-    fn stored_payments(
+    pub(super) fn stored_payments(
         &self,
         id: &ChannelId,
         version: perun_protocol::Version,

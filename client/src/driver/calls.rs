@@ -82,7 +82,9 @@ impl Driver {
         let mut pause = FIRST_PAUSE;
         let mut is_look = false;
         while let Some(call) = self.next_call() {
-            let carried_out = timeout(LONGEST_CALL, self.carry_out_call(&call)).await;
+            // In boxes of their own: what waits for its turn is to be small.
+            let carrying_out = Box::pin(self.carry_out_call(&call));
+            let carried_out = timeout(LONGEST_CALL, carrying_out).await;
             let again = match carried_out {
                 Ok(Ok(())) => None,
                 // What became of it shows the look that follows.
@@ -106,7 +108,9 @@ impl Driver {
                 self.lock().calls.failed = Some(call);
             }
             self.look().await;
-            self.finish_if_over().await;
+            if self.lock().over.is_some() {
+                Box::pin(self.finish_if_over()).await;
+            }
             let now = self.shared().now();
             let wait = match again {
                 None if !is_waiting => {
@@ -230,8 +234,15 @@ impl Driver {
         let params = self.read(|machine| machine.params().clone());
         let mut pause = FIRST_PAUSE;
         loop {
+            let is_first = self.read(|machine| machine.view().is_none());
+            let turn = match is_first {
+                true => Some(self.shared().first_look().await),
+                false => None,
+            };
             self.lock().calls.is_touched = false;
-            match self.look_once(&params).await {
+            let looked = Box::pin(self.look_once(&params)).await;
+            drop(turn);
+            match looked {
                 Ok(view) => {
                     self.input(|machine, now| machine.handle_view(now, view));
                     return;

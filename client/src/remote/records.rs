@@ -15,14 +15,14 @@ use crate::store::{ClientWrite, Observer, Store, StoreError, Ticket, Urgency};
 const MAX_BACKLOG: usize = 8 * 1024 * 1024;
 
 /// The store, and how far it is.
-pub(super) struct Records {
+pub(crate) struct Records {
     store: Arc<dyn Store>,
     progress: watch::Sender<Progress>,
 }
 
 /// Nothing will become durable any more.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct NotStored;
+pub(crate) struct NotStored;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
@@ -33,24 +33,24 @@ struct Progress {
 struct Reporter(watch::Sender<Progress>);
 
 impl Records {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         let progress = watch::Sender::new(Progress::default());
         store.set_observer(Arc::new(Reporter(progress.clone())));
         Self { store, progress }
     }
 
     /// Replaces a named record.
-    pub(super) fn put(&self, name: String, value: Vec<u8>) -> Ticket {
+    pub(crate) fn put(&self, name: String, value: Vec<u8>) -> Ticket {
         self.write((name, Some(value)), Urgency::Now)
     }
 
     /// Replaces a record that costs nothing but time if it is lost.
-    pub(super) fn put_later(&self, name: String, value: Vec<u8>) -> Ticket {
+    pub(crate) fn put_later(&self, name: String, value: Vec<u8>) -> Ticket {
         self.write((name, Some(value)), Urgency::Later)
     }
 
     /// Deletes a record.
-    pub(super) fn delete(&self, name: String) -> Ticket {
+    pub(crate) fn delete(&self, name: String) -> Ticket {
         self.write((name, None), Urgency::Later)
     }
 
@@ -78,14 +78,14 @@ impl Records {
     }
 
     /// Waits until nothing will become durable any more.
-    pub(super) async fn failed(&self) {
+    pub(crate) async fn failed(&self) {
         let mut progress = self.progress.subscribe();
         // It cannot be closed: the sender is here.
         let _ = progress.wait_for(|progress| progress.has_failed).await;
     }
 
     /// Waits until a write is durable.
-    pub(super) async fn durable(&self, ticket: Ticket) -> Result<(), NotStored> {
+    pub(crate) async fn durable(&self, ticket: Ticket) -> Result<(), NotStored> {
         let mut progress = self.progress.subscribe();
         loop {
             // Of a store to which everything is durable at once nothing is heard.
@@ -102,7 +102,7 @@ impl Records {
         }
     }
 
-    pub(super) fn close(&self) -> Result<(), StoreError> {
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
         self.store.close()
     }
 }

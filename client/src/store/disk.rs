@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use super::StoreError;
 
-const LOCK: &str = "lock";
+/// The name of the file by which a folder is locked.
+pub(super) const LOCK: &str = "lock";
 
 /// A folder of files.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {

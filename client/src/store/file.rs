@@ -17,6 +17,7 @@
 mod backend;
 mod change;
 mod committer;
+mod copy;
 mod frame;
 mod index;
 mod journal;
@@ -125,6 +126,10 @@ impl FileStore {
     /// What reading needs, after the index has followed everything written so far.
     fn followed(&self) -> Result<Open, StoreError> {
         self.queue.ask(Request::Follow)?;
+        self.opened()
+    }
+
+    fn opened(&self) -> Result<Open, StoreError> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.clone().ok_or(StoreError::Closed)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use perun_client::Door;
 use perun_client::channel::PaymentError;
-use perun_client::events::ClientEvent;
+use perun_client::events::{ClientEvent, EventsError};
 use perun_protocol::channel::{CommandError, Event, PayError};
 use perun_protocol::payment::Payment;
 use perun_protocol::wire::RejectCode;
@@ -97,7 +97,9 @@ fn a_request_is_paid_and_another_rejected() {
         let (mut at_bob, mut at_alice) = (theirs.events(), ours.events());
         until("a synced channel", || ours.is_synced()).await;
         let minute = Duration::from_secs(60);
-        let sent = ours.request(units(40), "two coffees", minute).unwrap();
+        let sent = ours
+            .request(FIRST_ASSET, units(40), "two coffees", minute)
+            .unwrap();
         let request = heard!(at_bob, Event::Requested(request) => request.clone());
         assert_eq!(request, sent);
         assert_eq!(request.memo.as_str(), "two coffees");
@@ -109,7 +111,9 @@ fn a_request_is_paid_and_another_rejected() {
         assert_eq!(paid, [sent.payment()]);
         assert!(paid[0].memo.is_some());
 
-        let sent = ours.request(units(400), "a bicycle", minute).unwrap();
+        let sent = ours
+            .request(FIRST_ASSET, units(400), "a bicycle", minute)
+            .unwrap();
         let request = heard!(at_bob, Event::Requested(request) => request.clone());
         theirs.reject_request(request.id, "too dear");
         let (id, reason) = heard!(
@@ -122,8 +126,11 @@ fn a_request_is_paid_and_another_rejected() {
             (RejectCode::Declined, "too dear")
         );
 
-        let nothing = ours.request(units(0), "", minute);
+        let nothing = ours.request(FIRST_ASSET, units(0), "", minute);
         assert_eq!(nothing, Err(CommandError::Nothing));
+        let asset = AssetIdx::new(1);
+        let unknown = ours.request(asset, units(1), "", minute);
+        assert_eq!(unknown, Err(CommandError::UnknownAsset { asset }));
         assert_eq!(shares(&theirs), [1_040, 460]);
         close(&ours, &theirs).await;
     });
@@ -294,6 +301,12 @@ fn a_channel_can_hold_two_assets() {
         pay(&theirs, 100).await;
         assert_eq!(theirs.balance(), [units(400), units(100)]);
         assert_eq!(ours.available(AssetIdx::new(1)), Some(units(50)));
+        let minute = Duration::from_secs(60);
+        let mut events = ours.events();
+        let asked = theirs.request(AssetIdx::new(1), units(10), "", minute);
+        let request = heard!(events, Event::Requested(request) => request.clone());
+        assert_eq!(Ok(&request), asked.as_ref());
+        assert_eq!(request.payment().asset, AssetIdx::new(1));
         let unknown = Payment {
             asset: AssetIdx::new(2),
             ..second(1)
@@ -407,5 +420,27 @@ fn the_last_crumbs_are_kept_and_named() {
         assert_eq!(paid(&ours.unwrap()), 1_500 - 2 * FEE);
         let theirs = theirs.unwrap();
         assert_eq!((paid(&theirs), theirs.kept), (0, vec![units(FEE)]));
+    });
+}
+
+#[test]
+fn a_reader_who_is_slow_misses_as_much_as_is_not_kept() {
+    story(async {
+        let world = World::shared().await;
+        let alice = world.somebody().with(|config| config.events_kept = 2);
+        let (alice, bob) = tokio::join!(alice.start(), world.somebody().start());
+        let (ours, theirs) = alice.open_with(&bob, [1_000, 500]).await;
+        let (mut slow, mut quick) = (alice.client.events(), bob.client.events());
+        for _ in 0..20 {
+            pay(&theirs, 1).await;
+        }
+        let missed = soon("a word about the past", slow.next()).await;
+        assert!(
+            matches!(missed, Err(EventsError::Missed { .. })),
+            "{missed:?}"
+        );
+        let first = soon("the first event", quick.next()).await;
+        assert!(first.is_ok(), "{first:?}");
+        close(&ours, &theirs).await;
     });
 }

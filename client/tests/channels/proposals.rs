@@ -208,6 +208,20 @@ fn a_proposal_that_is_dropped_is_taken_back() {
 }
 
 #[test]
+fn what_a_proposal_binds_besides_is_seen_by_both() {
+    story(async {
+        let world = World::shared().await;
+        let (alice, bob) = world.pair().await;
+        let mut terms = alice.terms([10, 20]);
+        terms.aux = [7; 32];
+        let (ours, theirs) = alice.open(&bob, terms).await;
+        assert_eq!(ours.params().aux(), [7; 32]);
+        assert_eq!(theirs.params().aux(), [7; 32]);
+        close(&ours, &theirs).await;
+    });
+}
+
+#[test]
 fn too_many_proposals_at_once_are_turned_away() {
     story(async {
         let world = World::shared().await;

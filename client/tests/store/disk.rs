@@ -34,7 +34,8 @@ struct State {
     operations: u64,
     /// Operations after which the disk is gone.
     dies_after: Option<u64>,
-    flushes_are_held: bool,
+    /// Flushes that are let through before others wait.
+    held_after: Option<u64>,
     /// Flushes that wait to be let through.
     held_flushes: u64,
 }
@@ -103,11 +104,17 @@ impl SimulatedDisk {
 
     /// From now on flushes wait.
     pub fn hold_flushes(&self) {
-        self.0.state.lock().unwrap().flushes_are_held = true;
+        self.hold_flushes_after(0);
+    }
+
+    /// So many more flushes are let through; others wait.
+    pub fn hold_flushes_after(&self, count: u64) {
+        let mut state = self.0.state.lock().unwrap();
+        state.held_after = Some(state.flushes + count);
     }
 
     pub fn let_flushes_go(&self) {
-        self.0.state.lock().unwrap().flushes_are_held = false;
+        self.0.state.lock().unwrap().held_after = None;
         self.0.changed.notify_all();
     }
 
@@ -221,7 +228,8 @@ impl Shared {
             state.held_flushes += 1;
             self.changed.notify_all();
             // Not for ever, so that a test that fails meanwhile ends.
-            let held = |state: &mut State| state.flushes_are_held;
+            let number = state.flushes;
+            let held = |state: &mut State| state.held_after.is_some_and(|after| number > after);
             let state = self.changed.wait_timeout_while(state, PATIENCE, held);
             state.unwrap().0.held_flushes -= 1;
         }

@@ -1,6 +1,7 @@
 //! The store: what it promises, on disks that are slow, fail, crash and rot.
 
 mod commits;
+mod copies;
 mod crashes;
 mod damage;
 mod disk;

@@ -177,6 +177,7 @@ pub fn digests(file: &Value) {
             "Nonce" => Domain::Nonce,
             "Payments" => Domain::Payments,
             "Request" => Domain::Request,
+            "RequestText" => Domain::RequestText,
             other => panic!("no domain: {other}"),
         };
         assert_eq!(domain.tag(), &array(case, "tag"), "{case:#}");

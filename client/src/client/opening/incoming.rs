@@ -122,6 +122,11 @@ impl Shared {
 }
 
 impl IncomingProposal {
+    /// What names it.
+    pub fn id(&self) -> ProposalId {
+        self.id
+    }
+
     /// Who proposes.
     pub fn peer(&self) -> PublicKey {
         self.peer

@@ -9,11 +9,12 @@ use perun_protocol::{PublicKey, Version};
 
 use super::FileOptions;
 use super::change::{Change, Changes};
+use super::copy::UNFINISHED;
 use super::index::{self, Index, Pass, Present, panic_message};
 use super::journal::{self, Journal, Replayed};
 use super::queue::{Queue, Request, Work};
 use crate::store::StoreError;
-use crate::store::disk::Disk;
+use crate::store::disk::{Disk, LOCK};
 use crate::store::record::{PaymentsKey, payments_key};
 
 /// The number of the first journal.
@@ -28,6 +29,8 @@ pub(super) struct Committer {
     index: Arc<Index>,
     journal: Journal,
     behind: Behind,
+    /// Kept journals that nothing points to any more, to be removed when nobody reads.
+    unused: Vec<u64>,
     options: FileOptions,
 }
 
@@ -50,6 +53,11 @@ impl Committer {
         flushes: &Arc<AtomicU64>,
     ) -> Result<(Self, bool), StoreError> {
         let names = disk.names().map_err(StoreError::io("listing its folder"))?;
+        if names.iter().any(|name| name == UNFINISHED) {
+            return Err(StoreError::NotAStore {
+                reason: "it is a copy that was cut short".to_owned(),
+            });
+        }
         let has_journal = names.iter().any(|name| journal::number(name).is_some());
         let index = match Index::open(&**disk, flushes) {
             // The journal is made before the store is; without one there was none.
@@ -76,6 +84,7 @@ impl Committer {
             index: Arc::new(index),
             journal,
             behind: Behind::default(),
+            unused: Vec::new(),
             options,
         };
         let applied = known.map_or(0, |state| state.applied);
@@ -88,7 +97,8 @@ impl Committer {
             }
             committer.end_pass()?;
         }
-        committer.remove_unused(&names)?;
+        committer.remove_unused()?;
+        committer.remove_leftovers(&names)?;
         Ok((committer, is_torn))
     }
 
@@ -133,15 +143,29 @@ impl Committer {
                 let behind = &mut self.behind;
                 self.journal
                     .commit(group, |change| behind.add(change, true))?;
+                queue.set_journal_length(self.journal.length());
                 queue.advance(newest);
             }
             let closes = requests.iter().any(|(what, _)| *what == Request::Close);
-            if closes || self.is_full() {
-                let _no_reading = queue.no_reading();
+            let mut no_reading = match (closes, self.is_full()) {
+                (true, _) => Some(queue.no_reading()),
+                // Writers do not wait for readers: as long as somebody reads, the pass gets longer.
+                (false, true) => queue.try_no_reading(),
+                (false, false) => None,
+            };
+            if no_reading.is_some() {
                 self.end_pass()?;
+                queue.set_journal_length(self.journal.length());
             } else if !requests.is_empty() {
                 self.follow()?;
             }
+            if !self.unused.is_empty() {
+                no_reading = no_reading.or_else(|| queue.try_no_reading());
+                if no_reading.is_some() {
+                    self.remove_unused()?;
+                }
+            }
+            drop(no_reading);
             if closes {
                 return Ok(requests.into_iter().map(|(_, answer)| answer).collect());
             }
@@ -198,7 +222,12 @@ impl Committer {
             .index
             .apply(&self.behind.changes, present, pass, &state)?;
         self.behind.changes = Changes::default();
-        for number in unused {
+        self.unused.extend(unused);
+        Ok(())
+    }
+
+    fn remove_unused(&mut self) -> Result<(), StoreError> {
+        for number in std::mem::take(&mut self.unused) {
             self.disk
                 .remove(&journal::name(number))
                 .map_err(StoreError::io("removing a journal"))?;
@@ -207,7 +236,7 @@ impl Committer {
     }
 
     /// Removes journals that a crash has left behind.
-    fn remove_unused(&self, names: &[String]) -> Result<(), StoreError> {
+    fn remove_leftovers(&self, names: &[String]) -> Result<(), StoreError> {
         let kept = self.index.kept()?;
         for name in names {
             let Some(number) = journal::number(name) else {
@@ -265,7 +294,5 @@ impl Behind {
 
 /// Whether a folder holds nothing but what a store begins with.
 fn was_ours(names: &[String]) -> bool {
-    names
-        .iter()
-        .all(|name| name == index::NAME || name == "lock")
+    names.iter().all(|name| name == index::NAME || name == LOCK)
 }

@@ -19,6 +19,7 @@
 //! ([`salvage`]). Whatever `redb` panics about nevertheless is caught where it arises ([`guarded`]).
 
 mod apply;
+mod copy;
 mod read;
 mod salvage;
 
@@ -31,8 +32,8 @@ use std::sync::atomic::AtomicU64;
 
 use perun_protocol::PublicKey;
 use redb::{
-    Database, Durability, ReadableDatabase as _, TableDefinition, TableHandle as _,
-    WriteTransaction,
+    Database, Durability, ReadTransaction, ReadableDatabase as _, TableDefinition,
+    TableHandle as _, WriteTransaction,
 };
 
 use super::backend::Backend;
@@ -139,13 +140,7 @@ impl Index {
                 });
             };
             check_owner(store.value(), identity)?;
-            let journal = meta.get(JOURNAL)?;
-            let journal = journal.as_ref().map_or(&[][..], |record| record.value());
-            let contents = record::open(Kind::Journal, &[], journal).map_err(meta_flaw)?;
-            let state = JournalState::decode(contents);
-            state.map(Some).ok_or_else(|| StoreError::Damaged {
-                reason: "where the journal stands has the wrong length".to_owned(),
-            })
+            journal_state(&read).map(Some)
         })
     }
 
@@ -193,6 +188,17 @@ impl Index {
         write.set_quick_repair(true);
         Ok(write)
     }
+}
+
+/// Where the journal stands.
+fn journal_state(read: &ReadTransaction) -> Result<JournalState, StoreError> {
+    let meta = read.open_table(META)?;
+    let journal = meta.get(JOURNAL)?;
+    let journal = journal.as_ref().map_or(&[][..], |record| record.value());
+    let contents = record::open(Kind::Journal, &[], journal).map_err(meta_flaw)?;
+    JournalState::decode(contents).ok_or_else(|| StoreError::Damaged {
+        reason: "where the journal stands has the wrong length".to_owned(),
+    })
 }
 
 /// Whether the store is this identity's, and of a format that is known.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    TryLockError,
 };
 use std::time::{Duration, Instant};
 use std::{fmt, mem};
@@ -21,7 +22,9 @@ pub(super) struct Queue {
     /// Bytes taken by the committer and not durable yet.
     committing: AtomicUsize,
     observer: Mutex<Option<Arc<dyn Observer>>>,
-    /// Held for writing while the journal is about to be written over.
+    /// Bytes of the journal's present pass that are durable.
+    journal_length: AtomicU64,
+    /// Held for writing while the journal is about to be written over, or one is removed.
     reading: RwLock<()>,
     later: Duration,
     limit: usize,
@@ -75,6 +78,7 @@ impl Queue {
             durable: AtomicU64::new(0),
             committing: AtomicUsize::new(0),
             observer: Mutex::new(None),
+            journal_length: AtomicU64::new(0),
             reading: RwLock::new(()),
             later: options.later,
             limit: options.queue_limit.min(u32::MAX as usize),
@@ -177,7 +181,7 @@ impl Queue {
         receiver.recv().unwrap_or(Err(StoreError::Closed))
     }
 
-    /// While this is held, the journal is not written over.
+    /// While this is held, the journal is not written over, and none is removed.
     pub(super) fn reading(&self) -> RwLockReadGuard<'_, ()> {
         self.reading.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,6 +189,25 @@ impl Queue {
     /// While this is held, nobody reads in the journal.
     pub(super) fn no_reading(&self) -> RwLockWriteGuard<'_, ()> {
         self.reading.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, unless somebody reads.
+    pub(super) fn try_no_reading(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        match self.reading.try_write() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Bytes of the journal's present pass that are durable. Meant to be asked by who reads in it.
+    pub(super) fn journal_length(&self) -> u64 {
+        self.journal_length.load(Ordering::Acquire)
+    }
+
+    /// So many bytes of the journal's present pass are durable.
+    pub(super) fn set_journal_length(&self, length: u64) {
+        self.journal_length.store(length, Ordering::Release);
     }
 
     /// Waits for something to do and takes it. An error if more is queued than may be.

@@ -21,6 +21,7 @@ pub fn digests() -> File {
         Domain::Nonce,
         Domain::Payments,
         Domain::Request,
+        Domain::RequestText,
     ];
     let case = |domain: Domain, bytes: &[u8]| {
         json!({

@@ -8,15 +8,10 @@ use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redb::{
-    Database, Key, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
-    ReadableTableMetadata as _, TableDefinition, Value, WriteTransaction,
-};
+use redb::{Database, ReadTransaction, ReadableDatabase as _};
 
-use super::{
-    ARCHIVED_OPENINGS, ARCHIVED_SNAPSHOTS, Backend, CACHE, ENTRIES, Index, KEPT, META, NAME,
-    OPENINGS, PAYMENTS, SNAPSHOTS, guarded,
-};
+use super::copy::copy;
+use super::{Backend, CACHE, Index, NAME, guarded};
 use crate::store::StoreError;
 use crate::store::disk::{Disk, DiskFile};
 
@@ -43,7 +38,7 @@ pub(super) fn salvage(
         .create(NEW_NAME)
         .map_err(StoreError::io("making a new index"))?;
     let new = Index::open_file(new, flushes)?;
-    let is_whole = guarded(|| copy(&found, &new)).unwrap_or(false);
+    let is_whole = guarded(|| copy(&found.1, &new)).unwrap_or(false);
     // To end it would be to write to it, by `redb`, which has no reason to trust it: the memory is
     // given up instead.
     std::mem::forget(found);
@@ -66,36 +61,6 @@ fn open_copy(bytes: Vec<u8>) -> Result<(Database, ReadTransaction), StoreError> 
     let database = builder.set_cache_size(CACHE).create_with_backend(backend)?;
     let read = database.begin_read()?;
     Ok((database, read))
-}
-
-/// Copies everything, and tells whether it was all that there should be.
-fn copy((_, found): &(Database, ReadTransaction), new: &Index) -> Result<bool, StoreError> {
-    let write = new.begin()?;
-    let mut is_whole = true;
-    for table in [META, ENTRIES] {
-        is_whole &= copy_table(found, &write, table)?;
-    }
-    for table in [OPENINGS, SNAPSHOTS, ARCHIVED_OPENINGS, ARCHIVED_SNAPSHOTS] {
-        is_whole &= copy_table(found, &write, table)?;
-    }
-    is_whole &= copy_table(found, &write, PAYMENTS)?;
-    is_whole &= copy_table(found, &write, KEPT)?;
-    write.commit()?;
-    Ok(is_whole)
-}
-
-fn copy_table<K: Key, V: Value>(
-    found: &ReadTransaction,
-    write: &WriteTransaction,
-    definition: TableDefinition<'static, K, V>,
-) -> Result<bool, StoreError> {
-    let from = found.open_table(definition)?;
-    let mut to = write.open_table(definition)?;
-    for entry in from.iter()? {
-        let (key, value) = entry?;
-        to.insert(key.value(), value.value())?;
-    }
-    Ok(from.len()? == to.len()?)
 }
 
 /// A file's bytes in memory.

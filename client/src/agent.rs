@@ -1,25 +1,47 @@
 //! Agents, and whose key they believe.
 
+use std::fmt;
+
 use ic_agent::agent::route_provider::{RoundRobinRouteProvider, RouteProvider as _};
 use ic_agent::{Agent, AgentError};
 
-use crate::{SetupError, SharedIdentity};
+use crate::identity::SharedIdentity;
 
 /// Hosts of the Internet Computer itself, whose key is known.
 const MAINNET: [&str; 4] = ["icp-api.io", "icp0.io", "ic0.app", "internetcomputer.org"];
+
+/// Why there is no agent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL is none.
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        error: Box<AgentError>,
+    },
+    /// The replica does not tell its key.
+    RootKey {
+        /// Where it is.
+        url: String,
+        /// What it said.
+        error: Box<AgentError>,
+    },
+}
 
 /// An agent for `url`. The key that certificates are checked with is the Internet Computer's own,
 /// unless the replica is on this machine or `fetch_root_key` says to trust it, and never asked for
 /// at the Internet Computer itself.
 ///
 /// # Errors
-/// [`SetupError::Url`] and [`SetupError::RootKey`].
+/// [`ConnectError`].
 pub async fn connect(
     url: &str,
     identity: SharedIdentity,
     fetch_root_key: bool,
-) -> Result<Agent, SetupError> {
-    let wrong_url = |error| SetupError::Url {
+) -> Result<Agent, ConnectError> {
+    let wrong_url = |error| ConnectError::Url {
         url: url.to_owned(),
         error: Box::new(error),
     };
@@ -40,7 +62,7 @@ pub async fn connect(
         .map_err(wrong_url)?;
     if asks_for_key {
         let fetched = agent.fetch_root_key().await;
-        fetched.map_err(|error| SetupError::RootKey {
+        fetched.map_err(|error| ConnectError::RootKey {
             url: url.to_owned(),
             error: Box::new(error),
         })?;
@@ -63,10 +85,32 @@ fn is_in_domain(host: &str, domain: &str) -> bool {
     prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
 }
 
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url { url, error } => write!(f, "the URL {url:?} can't be used: {error}"),
+            Self::RootKey { url, error } => {
+                write!(
+                    f,
+                    "{url} does not tell its root key; does a replica run there? {error}"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Url { error, .. } | Self::RootKey { error, .. } => Some(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate;
+    use crate::identity::generate;
 
     #[test]
     fn the_internet_computers_key_is_never_asked_for() {
@@ -105,7 +149,7 @@ mod tests {
         ] {
             let identity = generate().unwrap();
             let refused = connect(url, identity, false).await;
-            assert!(matches!(refused, Err(SetupError::Url { .. })), "{url:?}");
+            assert!(matches!(refused, Err(ConnectError::Url { .. })), "{url:?}");
         }
     }
 }

@@ -14,6 +14,7 @@ pub type SharedIdentity = Arc<dyn Identity>;
 
 /// Why there is no identity.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum IdentityError {
     /// The file could not be read or written.
     File {
@@ -46,9 +47,10 @@ pub fn load(path: &Path) -> Result<SharedIdentity, IdentityError> {
     })
 }
 
-/// The key's kind is looked up by its object identifier, wherever it stands in the file: a reader
-/// for another curve would take the same 32 bytes and be somebody else.
-fn read(bytes: &[u8]) -> Option<SharedIdentity> {
+/// The identity in a PEM file's contents, as [`load`] has it; `None` if there is none.
+pub fn read(bytes: &[u8]) -> Option<SharedIdentity> {
+    // The key's kind is looked up by its object identifier, wherever it stands in the file: a reader
+    // for another curve would take the same 32 bytes and be somebody else.
     const SECP256K1: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a];
     const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
     const ED25519: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
