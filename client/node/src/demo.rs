@@ -1,0 +1,81 @@
+//! A whole world on one machine, to try things on.
+//!
+//! ```text
+//!  perun demo ── embedded Internet Computer (ledger, adjudicator), on loopback
+//!     │  ├───── perund: this program again, as a process of its own
+//!     │  └───── alice and bob, who have 1000 ICP each
+//!     └ run: each step of the story is `perun …`, as a process of its own
+//! ```
+
+mod story;
+mod wasm;
+mod world;
+
+use serde_json::json;
+
+use crate::cli::{DemoArgs, DemoCommand, Failure};
+use world::World;
+
+/// `perun demo up` and `perun demo run`.
+pub(crate) async fn run(command: DemoCommand, is_json: bool) -> Result<(), Failure> {
+    match command {
+        DemoCommand::Up(args) => up(&args, is_json).await,
+        DemoCommand::Run(args) => {
+            let world = World::start(&args).await?;
+            let told = tokio::select! {
+                told = story::tell(&world) => told,
+                _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            };
+            world.stop().await;
+            told
+        }
+    }
+}
+
+async fn up(args: &DemoArgs, is_json: bool) -> Result<(), Failure> {
+    let mut world = World::start(args).await?;
+    let met = tokio::select! {
+        met = world.introduce() => met,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    };
+    if let Err(failure) = met {
+        world.stop().await;
+        return Err(failure);
+    }
+    if is_json {
+        let users = world
+            .users()
+            .map(|user| json!({ "name": user.name, "session": user.session }));
+        let object = json!({
+            "data": world.data(),
+            "chain": world.chain_url(),
+            "adjudicator": world.adjudicator(),
+            "ledger": world.ledger(),
+            "users": users.collect::<Vec<_>>(),
+        });
+        println!("{object}");
+    } else {
+        let data = world.data().display();
+        println!(
+            "An Internet Computer runs at {chain}, with a ledger of ICP and an adjudicator.\n\
+             A node runs too, with two users: alice and bob. They have 1000 ICP each, know each other, \
+             and their sessions are open.\n\n\
+             In two other terminals, type\n\n\
+             \x20   export PERUND_DATA={data}\n\
+             \x20   perun --session alice shell\n\n\
+             and the same for bob. Then, for example, alice: `channel open bob 10 5`, bob: \
+             `channel accept alice`, alice: `pay bob 1`, and so on; docs/tutorial.md tells all of it.\n\
+             `perun top --session alice` shows a screen.\n\n\
+             Ctrl-C here stops everything{gone}.",
+            chain = world.chain_url(),
+            gone = if world.is_kept() {
+                ""
+            } else {
+                " and removes it"
+            },
+        );
+    }
+    let stopped = world.until_stopped().await;
+    world.stop().await;
+    stopped
+}

@@ -1,0 +1,234 @@
+//! Devices that the node serves: it watches their channels and deposits for them, within limits.
+//!
+//! ```text
+//!  devices ── TCP, Noise ──> RemoteService (perun-client) ──> adjudicator, ledgers
+//!                              │ <data>/devices/
+//!                              ├── link.key       by which devices know the node
+//!                              ├── identity.pem   whose account deposits come from
+//!                              └── records/       what it must not forget
+//! ```
+//!
+//! No user's session has to do with it: keys and money are the node's own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candid::Principal;
+use perun_client::agent::connect;
+use perun_client::chain::Chain;
+use perun_client::identity;
+use perun_client::key;
+use perun_client::link::{TcpConfig, TcpTransport};
+use perun_client::remote::{
+    Config, DeviceLimits, Devices as Served, MAX_MESSAGE, Parts, RemoteService, StartError,
+};
+use perun_client::store::FileStore;
+use perun_client::{Adjudicator, Funder};
+use perun_protocol::signature::{Libsecp256k1Key, Signer as _};
+use perun_protocol::{Amount, AssetId, PublicKey};
+
+use crate::Error;
+use crate::backup::Live;
+use crate::currency::Currencies;
+use crate::settings::{self, Settings};
+
+/// The folder in the data folder.
+const FOLDER: &str = "devices";
+/// What must not be forgotten, in that folder.
+const RECORDS: &str = "records";
+
+/// What is done for devices, until it is stopped.
+pub struct Devices {
+    service: RemoteService,
+    store: Arc<FileStore>,
+    records: PathBuf,
+    address: SocketAddr,
+    identity: PublicKey,
+    payer: Principal,
+}
+
+impl Devices {
+    /// Begins to serve devices, and goes on with what is stored.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if the settings or the files are no good,
+    /// [`Error::ChainNotReachable`] if the adjudicator does not answer.
+    pub async fn start(settings: &Settings, currencies: &Currencies) -> Result<Self, Error> {
+        let devices = &settings.devices;
+        let listen = devices.listen.ok_or_else(|| {
+            let reason = "where devices connect is expected, host:port";
+            invalid("devices.listen", "", reason)
+        })?;
+        let config = config(devices, settings, currencies)?;
+        let folder = settings.data.join(FOLDER);
+        let (key, identity, store) = open(folder.clone()).await?;
+        let (key, store) = (Arc::new(key), Arc::new(store));
+        let unreachable = |cause: String| Error::ChainNotReachable {
+            url: settings.chain_url.clone(),
+            cause,
+        };
+        let agent = connect(&settings.chain_url, identity, settings.fetch_root_key).await;
+        let agent = agent.map_err(|error| unreachable(error.to_string()))?;
+        let payer = agent.get_principal().map_err(Error::internal)?;
+        let limits = TcpConfig {
+            max_message: MAX_MESSAGE,
+            ..TcpConfig::default()
+        };
+        let transport = TcpTransport::bind(Arc::clone(&key) as Arc<_>, listen, limits).await;
+        let transport = transport.map_err(|error| {
+            let reason = format!("it cannot be listened at: {error}");
+            invalid("devices.listen", &listen.to_string(), &reason)
+        })?;
+        let address = transport.local_address();
+        let funder = Funder::new(Adjudicator::new(agent, settings.adjudicator));
+        let started = RemoteService::start(Parts {
+            config,
+            chain: Chain::new(funder),
+            store: Arc::clone(&store) as Arc<_>,
+            transport: Arc::new(transport),
+        });
+        let service = started.await.map_err(|error| match error {
+            StartError::Adjudicator(error) => unreachable(error.to_string()),
+            StartError::FundsForAnybody => {
+                let reason = "nothing is deposited for just anybody: name the devices";
+                invalid("devices.funds", "", reason)
+            }
+            error => invalid("devices", &folder.display().to_string(), &explain(&error)),
+        })?;
+        let identity = key.public_key();
+        tracing::info!(%address, %payer, watched = service.watched(), "serves devices");
+        Ok(Self {
+            service,
+            store,
+            records: folder.join(RECORDS),
+            address,
+            identity,
+            payer,
+        })
+    }
+
+    /// Where devices reach it.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// By which identity devices know it.
+    pub fn identity(&self) -> PublicKey {
+        self.identity
+    }
+
+    /// Whose account deposits come from.
+    pub fn payer(&self) -> Principal {
+        self.payer
+    }
+
+    /// How many channels are watched.
+    pub fn watched(&self) -> usize {
+        self.service.watched()
+    }
+
+    /// The devices for which channels are watched.
+    pub fn served(&self) -> BTreeSet<PublicKey> {
+        self.service.devices()
+    }
+
+    /// What of it is in use, for a backup.
+    pub(crate) fn live(&self) -> Live {
+        let store = Arc::clone(&self.store);
+        Live::new(self.records.clone(), move |to| {
+            store.copy_to(to).map_err(Error::internal)
+        })
+    }
+
+    /// Stops; what was begun goes on at the next start.
+    pub async fn stop(&self) {
+        if let Err(error) = self.service.stop().await {
+            tracing::error!("devices: not everything could be stored: {error}");
+        }
+    }
+}
+
+/// The link's key, the paying identity and the records: made at the first start.
+async fn open(
+    folder: PathBuf,
+) -> Result<(Libsecp256k1Key, identity::SharedIdentity, FileStore), Error> {
+    let opening = tokio::task::spawn_blocking(move || {
+        let name = folder.display().to_string();
+        let failed = |error: &dyn std::fmt::Display| invalid("devices", &name, &error.to_string());
+        make_private(&folder).map_err(|error| failed(&error))?;
+        let key = key::load_or_create(&folder.join("link.key")).map_err(|error| failed(&error))?;
+        let identity = identity::load_or_create(&folder.join("identity.pem"));
+        let identity = identity.map_err(|error| failed(&error))?;
+        let store = FileStore::open(&folder.join(RECORDS), &key.public_key());
+        Ok((key, identity, store.map_err(|error| failed(&error))?))
+    });
+    opening.await.map_err(Error::internal)?
+}
+
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn config(
+    devices: &settings::Devices,
+    settings: &Settings,
+    currencies: &Currencies,
+) -> Result<Config, Error> {
+    let served = match devices.keys.is_empty() {
+        true => Served::Anybody,
+        false => Served::Only(devices.keys.iter().copied().collect()),
+    };
+    Ok(Config {
+        limits: DeviceLimits {
+            max_channels: devices.max_channels,
+            max_funds: funds("devices.funds", &devices.funds, currencies)?,
+        },
+        max_funds_total: funds("devices.fundsTotal", &devices.funds_total, currencies)?,
+        max_watches: devices.max_watches,
+        poll_interval: settings.poll_interval,
+        ..Config::new(served)
+    })
+}
+
+fn funds(
+    name: &str,
+    amounts: &[(String, String)],
+    currencies: &Currencies,
+) -> Result<BTreeMap<AssetId, Amount>, Error> {
+    let mut funds = BTreeMap::new();
+    for (symbol, text) in amounts {
+        let about = |error: Error| invalid(name, &format!("{symbol}: {text}"), &error.to_string());
+        let currency = currencies.named(symbol).map_err(about)?;
+        let amount = currency.parse(text).map_err(about)?;
+        if funds.insert(currency.asset, amount).is_some() {
+            let reason = "the currency is named more than once";
+            return Err(invalid(name, symbol, reason));
+        }
+    }
+    Ok(funds)
+}
+
+fn explain(error: &StartError) -> String {
+    match error {
+        StartError::Record { name, reason } => format!(
+            "the record {name} cannot be used: {reason}; nothing is watched before it is repaired, or \
+             the store restored from a backup"
+        ),
+        error => error.to_string(),
+    }
+}
+
+fn invalid(name: &str, value: &str, reason: &str) -> Error {
+    Error::InvalidConfig {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
