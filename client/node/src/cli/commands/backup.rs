@@ -24,8 +24,10 @@ pub async fn run(context: &mut Context, file: &Path) -> Result<Answer, Failure> 
         let _ = fs::remove_file(file);
     })?;
     let shown = file.display().to_string();
-    let text =
-        format!("{shown} has {bytes} bytes. It has keys in it, encrypted by their passwords.");
+    let text = format!(
+        "{shown} has {bytes} bytes. Keep it secret: it has the users' keys, encrypted by their passwords, \
+             and in clear the node's own, for TLS and for devices."
+    );
     Ok(Answer::new(json!({ "file": shown, "bytes": bytes }), text))
 }
 
