@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ic_agent::Identity;
 use ic_agent::identity::{BasicIdentity, Prime256v1Identity, Secp256k1Identity};
+
+use crate::new_file::write_new;
 
 /// An identity that several agents can use.
 pub type SharedIdentity = Arc<dyn Identity>;
@@ -90,20 +92,14 @@ pub fn generate() -> Result<SharedIdentity, IdentityError> {
 /// As [`load`] and [`generate`].
 pub fn load_or_create(path: &Path) -> Result<SharedIdentity, IdentityError> {
     let key = new_key()?;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = match options.open(path) {
-        Ok(mut file) => file.write_all(to_pem(&key).as_bytes()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return load(path),
-        Err(error) => Err(error),
-    };
-    written.map_err(|error| IdentityError::File {
-        path: path.to_owned(),
-        error,
-    })?;
-    Ok(Arc::new(BasicIdentity::from_raw_key(&key)))
+    match write_new(path, to_pem(&key).as_bytes()) {
+        Ok(()) => Ok(Arc::new(BasicIdentity::from_raw_key(&key))),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => load(path),
+        Err(error) => Err(IdentityError::File {
+            path: path.to_owned(),
+            error,
+        }),
+    }
 }
 
 fn new_key() -> Result<[u8; 32], IdentityError> {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use perun_protocol::signature::Libsecp256k1Key;
+
+use crate::new_file::write_new;
 
 /// Why there is no key.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ pub fn load_or_create(path: &Path) -> Result<Libsecp256k1Key, KeyError> {
             getrandom::fill(&mut secret).map_err(KeyError::Randomness)?;
             let digits = secret.iter().map(|byte| format!("{byte:02x}"));
             let text = digits.collect::<String>() + "\n";
-            write_new(path, &text).map_err(about)?;
+            write_new(path, text.as_bytes()).map_err(about)?;
             text
         }
         Err(error) => return Err(about(error)),
@@ -66,16 +68,6 @@ fn secret(text: &str) -> Option<[u8; 32]> {
         *byte = (digit(*high)? << 4 | digit(*low)?) as u8;
     }
     Some(secret)
-}
-
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }
 
 impl fmt::Display for KeyError {

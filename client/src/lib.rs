@@ -50,6 +50,7 @@ pub mod identity;
 pub mod key;
 mod ledger;
 pub mod link;
+mod new_file;
 mod patience;
 mod refusal;
 pub mod remote;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::contacts::show_identity;
 use crate::password::{PasswordSource, Secret};
 use crate::settings::{Flags, Settings};
 use crate::users::{self, NewUser};
@@ -190,7 +191,7 @@ fn create_user(arguments: CreateUserArgs) -> Result<(), Error> {
     )?;
     println!(
         "off-chain identity  {}",
-        hex::encode(created.public.off_chain.as_bytes())
+        show_identity(&created.public.off_chain)
     );
     println!("account             {}", created.public.principal);
     if let Some(words) = created.words {

@@ -34,7 +34,7 @@ use crate::commits::{Commits, Pace};
 use crate::{Error, clock};
 
 pub use self::page::{Filter, Page};
-pub use self::render::{csv, json, to_message};
+pub use self::render::{csv, for_a_sheet, json, to_message};
 pub use self::verify::{Unproven, Verified, verify};
 
 /// The name of the file in a session's folder.

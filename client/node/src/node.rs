@@ -24,7 +24,7 @@ use crate::password::Secret;
 use crate::session::config::SessionConfig;
 use crate::session::{Session, Surroundings, unknown_session};
 use crate::settings::Settings;
-use crate::tokens::Tokens;
+use crate::tokens::{Scope, Tokens};
 use crate::watching::Watching;
 use crate::{ContractError, Error, Resource, clock, users};
 
@@ -285,6 +285,20 @@ impl Node {
             Ok(()) => Ok(session),
             Err(_) => Err(unknown_session(id)),
         }
+    }
+
+    /// The session that a caller names, if it has this scope and may use it.
+    ///
+    /// # Errors
+    /// [`Error::PermissionDenied`], and as [`Node::session`].
+    pub fn session_for(
+        &self,
+        caller: &Caller,
+        scope: Scope,
+        id: &str,
+    ) -> Result<Arc<Session>, Error> {
+        caller.require(scope)?;
+        self.session(caller, id)
     }
 
     /// The sessions that are open.

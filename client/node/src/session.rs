@@ -267,9 +267,6 @@ impl Session {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 session.sweep_proposals();
                 session.review_quarantine();
-                for desk in session.all_desks() {
-                    desk.sweep();
-                }
             }
         });
         lock(&self.tasks).extend([listening, receiving, sweeping]);
@@ -451,8 +448,8 @@ fn check_address(config: &SessionConfig, identity: &PublicKey) -> Result<(), Err
     match config.off_chain_addr {
         Some(address) if address != *identity => Err(Error::InvalidConfig {
             name: "offChainAddr".into(),
-            value: hex::encode(address.as_bytes()),
-            reason: format!("the keystore has {}", hex::encode(identity.as_bytes())),
+            value: show_identity(&address),
+            reason: format!("the keystore has {}", show_identity(identity)),
         }),
         _ => Ok(()),
     }

@@ -19,7 +19,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use candid::Principal;
 use perun_protocol::Amount;
@@ -33,7 +32,7 @@ pub use self::spent::Entry;
 use self::spent::Windows;
 use crate::access::{Caller, Traffic};
 use crate::password::Secret;
-use crate::{Error, Resource, private_file};
+use crate::{Error, Resource, clock, private_file};
 
 /// What secrets begin with, so that they are known when they are found where they should not be.
 pub const PREFIX: &str = "perun_";
@@ -396,10 +395,9 @@ fn hash(secret: &str) -> [u8; 32] {
         .into()
 }
 
+/// A clock before 1970 is wrong; tokens expire late then, and limits still hold.
 fn now_s() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    // A clock before 1970 is wrong; tokens expire late then, and limits still hold.
-    since_1970.map_or(0, |duration| duration.as_secs())
+    u64::try_from(clock::seconds()).unwrap_or(0)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

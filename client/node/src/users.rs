@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::contacts::show_identity;
 use crate::keystore::{Keystore, PublicKeys};
 use crate::node::{SESSION_FILE, check_name};
 use crate::password::Secret;
@@ -104,7 +105,7 @@ pub fn check_comm_address(text: &str) -> Result<(), Error> {
 }
 
 fn configuration(user: &NewUser, public: &PublicKeys) -> String {
-    let off_chain = hex::encode(public.off_chain.as_bytes());
+    let off_chain = show_identity(&public.off_chain);
     let wallet = "keystorePath: ./keystore";
     format!(
         "# A user of the node, in the format of perun-node. Paths are relative to this folder.\n\

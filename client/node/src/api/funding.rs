@@ -22,9 +22,8 @@ use super::money::{Key, once, spending};
 use super::pb;
 use super::pb::funding_api_server::FundingApi;
 use super::values;
-use crate::access::{Caller, caller_of};
+use crate::access::caller_of;
 use crate::node::Node;
-use crate::session::Session;
 use crate::tokens::Scope;
 use crate::{Error, Resource};
 
@@ -43,11 +42,6 @@ impl FundingService {
             subscriptions,
         }
     }
-
-    fn session(&self, caller: &Caller, scope: Scope, id: &str) -> Result<Arc<Session>, Error> {
-        caller.require(scope)?;
-        self.node.session(caller, id)
-    }
 }
 
 /// Whose part a request is about.
@@ -65,7 +59,8 @@ impl FundingApi for FundingService {
     ) -> Result<Response<pb::RegisterAssetErc20Resp>, Status> {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
-        self.session(&caller, Scope::Spend, &request.session_id)?;
+        self.node
+            .session_for(&caller, Scope::Spend, &request.session_id)?;
         let ledger = values::ledger("asset", &request.asset)?;
         if !request.token_addr.is_empty() && request.token_addr != ledger.to_text() {
             let requirement = "the canister id of the asset, or nothing";
@@ -87,7 +82,9 @@ impl FundingApi for FundingService {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
         let is_registered = || {
-            let session = self.session(&caller, Scope::Read, &request.session_id)?;
+            let session = self
+                .node
+                .session_for(&caller, Scope::Read, &request.session_id)?;
             let ledger = values::ledger("asset", &request.asset)?;
             Ok(session.currencies().named(&ledger.to_text()).is_ok())
         };
@@ -103,7 +100,7 @@ impl FundingApi for FundingService {
         let mut request = request.into_inner();
         let session_id = std::mem::take(&mut request.session_id);
         let funded = async {
-            let session = self.session(&caller, Scope::Spend, &session_id)?;
+            let session = self.node.session_for(&caller, Scope::Spend, &session_id)?;
             let told = request.params.as_ref();
             let told = told.ok_or_else(|| Error::invalid("params", "", "they are missing"))?;
             let adjudicator = self.node.adjudicator_id()?;
@@ -144,7 +141,9 @@ impl FundingApi for FundingService {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
         let registered = async {
-            let session = self.session(&caller, Scope::Spend, &request.session_id)?;
+            let session = self
+                .node
+                .session_for(&caller, Scope::Spend, &request.session_id)?;
             if !request.signed_states.is_empty() {
                 return Err(no_sub_channels("signedStates"));
             }
@@ -163,7 +162,9 @@ impl FundingApi for FundingService {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
         let withdrawn = async {
-            let session = self.session(&caller, Scope::Spend, &request.session_id)?;
+            let session = self
+                .node
+                .session_for(&caller, Scope::Spend, &request.session_id)?;
             if !request.state_map.is_empty() {
                 return Err(no_sub_channels("stateMap"));
             }
@@ -180,7 +181,9 @@ impl FundingApi for FundingService {
         request: Request<pb::ProgressReq>,
     ) -> Result<Response<pb::ProgressResp>, Status> {
         let caller = caller_of(&request)?;
-        let refused = self.session(&caller, Scope::Spend, &request.get_ref().session_id);
+        let refused = self
+            .node
+            .session_for(&caller, Scope::Spend, &request.get_ref().session_id);
         let refused = refused.and_then(|_| {
             Err(Error::FailedPrecondition {
                 message: "no app of this chain moves a state by itself".into(),
@@ -198,7 +201,9 @@ impl FundingApi for FundingService {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
-        let session = self.session(&caller, Scope::Read, &request.session_id)?;
+        let session = self
+            .node
+            .session_for(&caller, Scope::Read, &request.session_id)?;
         let channel = values::channel_id(&request.ch_id)?;
         let subscriptions = Arc::clone(&self.subscriptions);
         let events = subscriptions.subscribe(&self.node, &caller, session, channel)?;
@@ -212,7 +217,9 @@ impl FundingApi for FundingService {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
         let unsubscribe = || {
-            let session = self.session(&caller, Scope::Read, &request.session_id)?;
+            let session = self
+                .node
+                .session_for(&caller, Scope::Read, &request.session_id)?;
             let channel = values::channel_id(&request.ch_id)?;
             match self.subscriptions.unsubscribe(session.id(), &channel) {
                 true => Ok(()),

@@ -33,9 +33,9 @@ impl HistoryService {
     }
 
     fn session<T>(&self, request: &Request<T>, id: &str) -> Result<Arc<Session>, Status> {
-        let caller = caller_of(request)?;
-        caller.require(Scope::Read)?;
-        Ok(self.node.session(&caller, id)?)
+        Ok(self
+            .node
+            .session_for(&caller_of(request)?, Scope::Read, id)?)
     }
 }
 

@@ -13,10 +13,9 @@ use super::answer::{Answer, answer};
 use super::money::{Key, once, reserve, spending, to_the_end};
 use super::pb;
 use super::pb::payment_api_server::PaymentApi;
-use crate::access::{Caller, caller_of};
+use crate::access::caller_of;
 use crate::contacts::Peer;
 use crate::node::Node;
-use crate::session::Session;
 use crate::tokens::Scope;
 use crate::{Error, clock};
 
@@ -32,12 +31,6 @@ impl PaymentService {
     /// The service of this node.
     pub fn new(node: Arc<Node>) -> Self {
         Self { node }
-    }
-
-    /// The session that a request names, for a caller that may do what it asks for.
-    fn session(&self, caller: &Caller, scope: Scope, id: &str) -> Result<Arc<Session>, Error> {
-        caller.require(scope)?;
-        self.node.session(caller, id)
     }
 }
 
@@ -122,7 +115,9 @@ impl PaymentApi for PaymentService {
             peer_id,
         } = request.into_inner();
         let added = async {
-            let session = self.session(&caller, Scope::Receive, &session_id)?;
+            let session = self
+                .node
+                .session_for(&caller, Scope::Receive, &session_id)?;
             let peer = peer_id.ok_or_else(|| Error::invalid("peerID", "", "a peer is expected"))?;
             let peer = Peer::try_from(&peer)?;
             // It waits for the disk.
@@ -140,7 +135,7 @@ impl PaymentApi for PaymentService {
         let caller = caller_of(&request)?;
         let pb::GetPeerIdReq { session_id, alias } = request.into_inner();
         let found = || {
-            let session = self.session(&caller, Scope::Read, &session_id)?;
+            let session = self.node.session_for(&caller, Scope::Read, &session_id)?;
             let peer_id = match alias == crate::session::SELF {
                 true => session.card(alias),
                 false => (&session.contacts().get(&alias)?).into(),
@@ -161,7 +156,7 @@ impl PaymentApi for PaymentService {
         let id = std::mem::take(&mut request.session_id);
         let service = self.clone();
         let opened = to_the_end(async move {
-            let session = service.session(&caller, Scope::Spend, &id)?;
+            let session = service.node.session_for(&caller, Scope::Spend, &id)?;
             let balances = request.opening_bal_info.as_ref();
             let balances = balances.ok_or_else(|| {
                 Error::invalid("openingBalInfo", "", "opening balances are expected")
@@ -190,7 +185,9 @@ impl PaymentApi for PaymentService {
         request: Request<pb::GetPayChsInfoReq>,
     ) -> Result<Response<pb::GetPayChsInfoResp>, Status> {
         let caller = caller_of(&request)?;
-        let session = self.session(&caller, Scope::Read, &request.get_ref().session_id);
+        let session = self
+            .node
+            .session_for(&caller, Scope::Read, &request.get_ref().session_id);
         answer(
             session.map(|session| pb::get_pay_chs_info_resp::MsgSuccess {
                 open_pay_chs_info: session.channels(),
@@ -205,7 +202,9 @@ impl PaymentApi for PaymentService {
         request: Request<pb::SubPayChProposalsReq>,
     ) -> Result<Response<Self::SubPayChProposalsStream>, Status> {
         let caller = caller_of(&request)?;
-        let session = self.session(&caller, Scope::Read, &request.get_ref().session_id);
+        let session = self
+            .node
+            .session_for(&caller, Scope::Read, &request.get_ref().session_id);
         notifications(session.and_then(|session| session.subscribe_proposals()))
     }
 
@@ -214,7 +213,9 @@ impl PaymentApi for PaymentService {
         request: Request<pb::UnsubPayChProposalsReq>,
     ) -> Result<Response<pb::UnsubPayChProposalsResp>, Status> {
         let caller = caller_of(&request)?;
-        let session = self.session(&caller, Scope::Read, &request.get_ref().session_id);
+        let session = self
+            .node
+            .session_for(&caller, Scope::Read, &request.get_ref().session_id);
         let ended = session.and_then(|session| session.unsubscribe_proposals());
         answer(ended.map(|()| pb::unsub_pay_ch_proposals_resp::MsgSuccess { success: true }))
     }
@@ -229,7 +230,9 @@ impl PaymentApi for PaymentService {
         let session_id = std::mem::take(&mut request.session_id);
         let service = self.clone();
         let responded = to_the_end(async move {
-            let session = service.session(&caller, Scope::Receive, &session_id)?;
+            let session = service
+                .node
+                .session_for(&caller, Scope::Receive, &session_id)?;
             let id = &request.proposal_id;
             if !request.accept {
                 session.reject_proposal(id)?;
@@ -271,7 +274,7 @@ impl PaymentApi for PaymentService {
         let caller = caller_of(&request)?;
         let pb::CloseSessionReq { session_id, force } = request.into_inner();
         let closed = async {
-            let session = self.session(&caller, Scope::Spend, &session_id)?;
+            let session = self.node.session_for(&caller, Scope::Spend, &session_id)?;
             let open_pay_chs_info = self.node.close(&session, force).await?;
             Ok(pb::close_session_resp::MsgSuccess { open_pay_chs_info })
         };
@@ -288,7 +291,7 @@ impl PaymentApi for PaymentService {
             token_addr,
         } = request.into_inner();
         let served = || {
-            self.session(&caller, Scope::Read, &session_id)?;
+            self.node.session_for(&caller, Scope::Read, &session_id)?;
             let ledger = parse_ledger("token", &token_addr)?;
             self.node.check_served(ledger)?;
             let asset_addr = ledger.to_text();
@@ -307,11 +310,11 @@ impl PaymentApi for PaymentService {
         let id = std::mem::take(&mut request.session_id);
         let service = self.clone();
         let sent = to_the_end(async move {
-            let session = service.session(&caller, Scope::Receive, &id)?;
+            let session = service.node.session_for(&caller, Scope::Receive, &id)?;
             let order = session.payment_order(&request.ch_id, &request.payments)?;
             let memo = key.as_ref().map(|key| key.mark("SendPayChUpdate"));
+            let channels = [order.channel().clone()];
             let found = async {
-                let channels = [order.channel().clone()];
                 match memo {
                     Some(memo) => session.find_paid(&channels, &memo).await,
                     None => Ok(None),
@@ -319,7 +322,6 @@ impl PaymentApi for PaymentService {
             };
             let paying = async {
                 let cost = order.cost();
-                let order = session.payment_order(&request.ch_id, &request.payments)?;
                 spending(&caller, &cost, session.pay(order, memo)).await
             };
             let paid = once(&session, key.as_ref(), &request, found, paying).await?;
@@ -338,7 +340,7 @@ impl PaymentApi for PaymentService {
     ) -> Result<Response<Self::SubPayChUpdatesStream>, Status> {
         let caller = caller_of(&request)?;
         let pb::SubpayChUpdatesReq { session_id, ch_id } = request.into_inner();
-        let session = self.session(&caller, Scope::Read, &session_id);
+        let session = self.node.session_for(&caller, Scope::Read, &session_id);
         notifications(session.and_then(|session| session.subscribe_updates(&ch_id)))
     }
 
@@ -348,7 +350,7 @@ impl PaymentApi for PaymentService {
     ) -> Result<Response<pb::UnsubPayChUpdatesResp>, Status> {
         let caller = caller_of(&request)?;
         let pb::UnsubPayChUpdatesReq { session_id, ch_id } = request.into_inner();
-        let session = self.session(&caller, Scope::Read, &session_id);
+        let session = self.node.session_for(&caller, Scope::Read, &session_id);
         let ended = session.and_then(|session| session.unsubscribe_updates(&ch_id));
         answer(ended.map(|()| pb::unsub_pay_ch_updates_resp::MsgSuccess { success: true }))
     }
@@ -363,7 +365,9 @@ impl PaymentApi for PaymentService {
         let session_id = std::mem::take(&mut request.session_id);
         let service = self.clone();
         let responded = to_the_end(async move {
-            let session = service.session(&caller, Scope::Receive, &session_id)?;
+            let session = service
+                .node
+                .session_for(&caller, Scope::Receive, &session_id)?;
             let (channel, update) = (&request.ch_id, &request.update_id);
             if !request.accept {
                 return session.reject_update(channel, update);
@@ -403,7 +407,7 @@ impl PaymentApi for PaymentService {
     ) -> Result<Response<pb::GetPayChInfoResp>, Status> {
         let caller = caller_of(&request)?;
         let pb::GetPayChInfoReq { session_id, ch_id } = request.into_inner();
-        let session = self.session(&caller, Scope::Read, &session_id);
+        let session = self.node.session_for(&caller, Scope::Read, &session_id);
         let info = session.and_then(|session| session.channel_info(&ch_id));
         answer(info.map(|info| pb::get_pay_ch_info_resp::MsgSuccess {
             pay_ch_info: Some(info),
@@ -417,7 +421,7 @@ impl PaymentApi for PaymentService {
         let caller = caller_of(&request)?;
         let pb::ClosePayChReq { session_id, ch_id } = request.into_inner();
         let closed = async {
-            let session = self.session(&caller, Scope::Spend, &session_id)?;
+            let session = self.node.session_for(&caller, Scope::Spend, &session_id)?;
             // Closing again waits for the same end, so that no key is needed.
             session.close_channel(&ch_id).await
         };

@@ -31,11 +31,6 @@ impl PaymentsService {
     pub fn new(node: Arc<Node>) -> Self {
         Self { node }
     }
-
-    fn session(&self, caller: &Caller, scope: Scope, id: &str) -> Result<Arc<Session>, Error> {
-        caller.require(scope)?;
-        self.node.session(caller, id)
-    }
 }
 
 #[tonic::async_trait]
@@ -48,7 +43,7 @@ impl Payments for PaymentsService {
         let key = Key::of(&request)?;
         let mut request = request.into_inner();
         let id = std::mem::take(&mut request.session_id);
-        let session = self.session(&caller, Scope::Spend, &id)?;
+        let session = self.node.session_for(&caller, Scope::Spend, &id)?;
         check_memo(&request.memo)?;
         let currency = session.currencies().named(&request.currency)?;
         let amount = currency.parse(&request.amount)?;
@@ -84,7 +79,9 @@ impl Payments for PaymentsService {
             memo,
             valid_s,
         } = request.into_inner();
-        let session = self.session(&caller, Scope::Receive, &session_id)?;
+        let session = self
+            .node
+            .session_for(&caller, Scope::Receive, &session_id)?;
         let currency = session.currencies().named(&currency)?;
         let amount = match amount.is_empty() {
             true => None,
@@ -114,7 +111,7 @@ impl Payments for PaymentsService {
     ) -> Result<Response<v1::ReadRequestResponse>, Status> {
         let caller = caller_of(&request)?;
         let v1::ReadRequestRequest { session_id, text } = request.get_ref();
-        let session = self.session(&caller, Scope::Read, session_id)?;
+        let session = self.node.session_for(&caller, Scope::Read, session_id)?;
         let read = PaymentRequest::read(text)?;
         let currency = currency_of(&session, &read)?;
         let contact = session.contacts().by_identity(&read.payee);
@@ -139,7 +136,7 @@ impl Payments for PaymentsService {
         let caller = caller_of(&request)?;
         let mut request = request.into_inner();
         let id = std::mem::take(&mut request.session_id);
-        let session = self.session(&caller, Scope::Spend, &id)?;
+        let session = self.node.session_for(&caller, Scope::Spend, &id)?;
         let read = PaymentRequest::read(&request.text)?;
         let currency = currency_of(&session, &read)?;
         let amount = match (read.amount, request.amount.is_empty()) {

@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 use super::v1::sessions_server::Sessions;
 use super::{pb, v1};
 use crate::access::{Caller, caller_of};
+use crate::contacts::show_identity;
 use crate::node::Node;
 use crate::password::Secret;
 use crate::session::Session;
@@ -35,9 +36,7 @@ impl SessionsService {
         scope: Scope,
         id: &str,
     ) -> Result<Arc<Session>, Status> {
-        let caller = caller_of(request)?;
-        caller.require(scope)?;
-        Ok(self.node.session(&caller, id)?)
+        Ok(self.node.session_for(&caller_of(request)?, scope, id)?)
     }
 }
 
@@ -71,7 +70,7 @@ impl Sessions for SessionsService {
             recovery_words: created
                 .words
                 .map_or(String::new(), |words| words.expose().into()),
-            off_chain_address: hex::encode(created.public.off_chain.as_bytes()),
+            off_chain_address: show_identity(&created.public.off_chain),
             on_chain_address: created.public.principal.to_text(),
         }))
     }

@@ -51,8 +51,7 @@ impl WatchingService {
     }
 
     fn session(&self, caller: &Caller, id: &str) -> Result<Arc<Session>, Error> {
-        caller.require(Scope::Receive)?;
-        self.node.session(caller, id)
+        self.node.session_for(caller, Scope::Receive, id)
     }
 
     /// Takes the first state in.

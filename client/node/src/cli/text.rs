@@ -75,7 +75,7 @@ pub fn left(expiry_s: i64, now_s: i64) -> String {
 
 /// The seconds since 1970 on this machine.
 pub fn now_s() -> i64 {
-    Timestamp::now().as_second()
+    crate::clock::seconds()
 }
 
 /// A password: from a file, or the environment, or asked for twice or once.

@@ -62,8 +62,11 @@ pub fn to_message(
 pub fn csv(payments: &[v1::PaymentRecord]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for payment in payments {
-        let memo = plain(&payment.memo);
-        let (peer, currency) = (plain(&payment.peer_alias), plain(&payment.currency));
+        let memo = for_a_sheet(&payment.memo);
+        let (peer, currency) = (
+            for_a_sheet(&payment.peer_alias),
+            for_a_sheet(&payment.currency),
+        );
         let row = Row {
             memo: &memo,
             peer: &peer,
@@ -128,9 +131,21 @@ fn time(at_ms: i64) -> String {
     }
 }
 
-fn plain(text: &str) -> String {
+/// Spreadsheets take text that begins so for a formula, and others write memos.
+pub fn for_a_sheet(text: &str) -> String {
     match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         true => format!("'{text}"),
         false => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memo_is_no_formula() {
+        assert_eq!(for_a_sheet("=1+1"), "'=1+1");
+        assert_eq!(for_a_sheet("tea = 1"), "tea = 1");
     }
 }

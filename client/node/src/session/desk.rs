@@ -285,11 +285,6 @@ impl Desk {
         papers.accepted.extend(memo);
     }
 
-    /// Updates whose time is over no longer wait.
-    pub(super) fn sweep(&self) {
-        lock(&self.papers).sweep();
-    }
-
     fn subscribe(&self) -> Option<mpsc::Receiver<Notify>> {
         let papers = &mut *lock(&self.papers);
         papers.sweep();

@@ -6,6 +6,7 @@ use perun_protocol::{Amount, AssetId, Balances, ChannelId, PartIdx, PublicKey, V
 use super::Session;
 use super::desk::ledger_of;
 use crate::api::pb;
+use crate::contacts::show_identity;
 use crate::currency::Currency;
 use crate::{Error, Resource};
 
@@ -35,7 +36,7 @@ impl Session {
     pub fn alias(&self, peer: &PublicKey) -> String {
         match self.contacts.by_identity(peer) {
             Some(contact) => contact.alias,
-            None => hex::encode(peer.as_bytes()),
+            None => show_identity(peer),
         }
     }
 

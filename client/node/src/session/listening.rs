@@ -273,6 +273,7 @@ impl Session {
             }
             Event::Closed { kept } => {
                 self.retire_desk(desk, None);
+                self.metrics.closed(&id);
                 let assets = channel.params().assets().to_vec();
                 let kept = assets.iter().zip(kept).filter(|(_, kept)| kept.units() > 0);
                 let kept: Vec<_> = kept

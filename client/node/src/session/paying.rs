@@ -157,19 +157,14 @@ impl Session {
     /// # Errors
     /// As perun-node's `SendPayChUpdate`.
     pub async fn pay(
-        self: &Arc<Self>,
+        &self,
         order: PaymentOrder,
         memo: Option<[u8; 32]>,
     ) -> Result<PayChInfo, Error> {
-        let session = Arc::clone(self);
-        // Whoever asked may go away; what was begun is brought to its end and recorded.
-        self.carry_on(async move {
-            match order.way {
-                Way::Pay => session.pay_peer(&order, memo).await,
-                Way::Ask => session.ask_peer(&order).await,
-            }
-        })
-        .await
+        match order.way {
+            Way::Pay => self.pay_peer(&order, memo).await,
+            Way::Ask => self.ask_peer(&order).await,
+        }
     }
 
     async fn pay_peer(

@@ -2,6 +2,7 @@
 //! registered.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Session, channel_text};
 use crate::Error;
@@ -10,18 +11,21 @@ use crate::backup::RESTORED;
 /// Whether a session was restored, and where that is written.
 pub(super) struct Quarantine {
     marker: PathBuf,
+    holds: AtomicBool,
 }
 
 impl Quarantine {
     /// That of the session in this folder.
     pub(super) fn of(folder: &std::path::Path) -> Self {
+        let marker = folder.join(RESTORED);
         Self {
-            marker: folder.join(RESTORED),
+            holds: AtomicBool::new(marker.exists()),
+            marker,
         }
     }
 
     fn holds(&self) -> bool {
-        self.marker.exists()
+        self.holds.load(Ordering::Relaxed)
     }
 }
 
@@ -41,6 +45,7 @@ impl Session {
         if channels.iter().all(|channel| channel.is_current()) {
             match std::fs::remove_file(&self.quarantine.marker) {
                 Ok(()) => {
+                    self.quarantine.holds.store(false, Ordering::Relaxed);
                     tracing::info!(session = %self.name, "all channels are confirmed after the restore")
                 }
                 Err(error) => {

@@ -87,7 +87,7 @@ async fn csv(context: &mut Context, filter: FilterArgs) -> Result<Answer, Failur
             &payment.peer_alias,
             &payment.amount,
             &payment.currency,
-            &for_a_sheet(&payment.memo),
+            &history::for_a_sheet(&payment.memo),
             &payment.memo_hash,
             &payment.channel,
             &payment.version.to_string(),
@@ -99,15 +99,6 @@ async fn csv(context: &mut Context, filter: FilterArgs) -> Result<Answer, Failur
     out.flush()
         .map_err(|error| Failure::own("the output", error))?;
     Ok(Answer::default())
-}
-
-/// Spreadsheets take text that begins so for a formula, and others write memos.
-fn for_a_sheet(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    }
 }
 
 /// All payments that a filter lets through, page by page.
@@ -256,16 +247,5 @@ fn direction(payment: &v1::PaymentRecord) -> &'static str {
         v1::Direction::Both => "",
         v1::Direction::Sent => "sent",
         v1::Direction::Received => "received",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_memo_is_no_formula() {
-        assert_eq!(for_a_sheet("=1+1"), "'=1+1");
-        assert_eq!(for_a_sheet("tea = 1"), "tea = 1");
     }
 }
