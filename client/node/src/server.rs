@@ -35,7 +35,7 @@ use crate::api::{
 };
 use crate::node::Node;
 use crate::settings::Settings;
-use crate::{Error, tls};
+use crate::{Error, private_file, tls};
 
 /// The file in the data folder that says where the API is served, while it is.
 pub const ADDRESS_FILE: &str = "perund.address";
@@ -124,7 +124,9 @@ impl Serving {
             node.metrics().serve(listener, Arc::downgrade(&node));
         }
         let address_file = settings.data.join(ADDRESS_FILE);
-        fs::write(&address_file, address.to_string()).map_err(Error::internal)?;
+        // Whoever waits for the file must not find it empty.
+        let written = private_file::replace(&address_file, address.to_string().as_bytes());
+        written.map_err(Error::internal)?;
         tracing::info!(%address, "serves");
         Ok(Self {
             node,
