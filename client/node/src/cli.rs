@@ -7,7 +7,7 @@
 //!  top (a screen)       ── its own words, turned into the same commands
 //! ```
 //!
-//! Everything that is typed is read by one parser ([`args`]), and done by the same code. Exit codes and
+//! Everything that is typed is read by one parser (`args`), and done by the same code. Exit codes and
 //! the objects of `--json` are promises; `perun --help` and `docs/commands.md` list them.
 
 mod answer;
