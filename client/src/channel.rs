@@ -10,7 +10,8 @@ use perun_protocol::payment::{Entry, History, Payment};
 use perun_protocol::view::View;
 use perun_protocol::wire::{PaymentRequest, Reason, RejectCode, RequestId, Text};
 use perun_protocol::{
-    Account, Amount, AssetId, AssetIdx, ChannelId, Params, PartIdx, PublicKey, SignedState, Version,
+    Account, Amount, AssetId, AssetIdx, Balances, ChannelId, Params, PartIdx, PublicKey,
+    SignedState, Version,
 };
 
 use crate::WithdrawReceipt;
@@ -193,7 +194,17 @@ impl Channel {
     /// on its way.
     pub fn queue(&self, payment: &Payment) -> Result<Queued, PayError> {
         let fate = self.driver.pay(payment)?;
-        Ok(Queued { fate })
+        Ok(self.queued(fate))
+    }
+
+    /// Makes several payments without waiting, all or none: they are agreed to together, unless so much
+    /// waits that they don't fit one update.
+    ///
+    /// # Errors
+    /// [`PayError`] of the first that is not taken; then none is.
+    pub fn queue_together(&self, payments: &[Payment]) -> Result<Vec<Queued>, PayError> {
+        let fates = self.driver.pay_together(payments)?.into_iter();
+        Ok(fates.map(|fate| self.queued(fate)).collect())
     }
 
     /// Makes many payments without waiting, for the price of one lock: as many of `payments` as fit
@@ -203,10 +214,16 @@ impl Channel {
     /// [`PayError`] if not even the first one is taken.
     pub fn queue_all(&self, payments: &[Payment]) -> Result<(usize, Queued), PayError> {
         let (count, fate) = self.driver.pay_all(payments)?;
-        Ok((count, Queued { fate }))
+        Ok((count, self.queued(fate)))
     }
 
-    /// Gives up the payments that were queued and not proposed to the peer yet.
+    fn queued(&self, fate: Fate) -> Queued {
+        let driver = Arc::clone(&self.driver);
+        Queued { driver, fate }
+    }
+
+    /// Gives up all payments that were queued and not proposed to the peer yet, whoever queued them;
+    /// [`Queued::cancel`] gives up a single one.
     pub fn cancel_queued(&self) {
         self.driver.input(|machine, _| machine.cancel_queued());
     }
@@ -223,19 +240,38 @@ impl Channel {
         memo: &str,
         valid_for: Duration,
     ) -> Result<PaymentRequest, RequestError> {
-        let id = self.driver.shared().next_request();
-        self.driver.input(|machine, now| {
-            let request = PaymentRequest {
-                channel: machine.id(),
-                id,
-                asset,
-                amount,
-                memo: Text::new(memo),
-                expires_at: now.saturating_add_nanos(nanos(valid_for)),
-            };
-            machine.request(request.clone())?;
-            Ok(request)
-        })
+        let request = self.draft_request(asset, amount, memo, valid_for);
+        self.send_request(&request)?;
+        Ok(request)
+    }
+
+    /// A request that nobody was told of: for who stores it before he sends it.
+    pub fn draft_request(
+        &self,
+        asset: AssetIdx,
+        amount: Amount,
+        memo: &str,
+        valid_for: Duration,
+    ) -> PaymentRequest {
+        let shared = self.driver.shared();
+        PaymentRequest {
+            channel: self.id(),
+            id: shared.next_request(),
+            asset,
+            amount,
+            memo: Text::new(memo),
+            expires_at: shared.now().saturating_add_nanos(nanos(valid_for)),
+        }
+    }
+
+    /// Asks the peer by a request that was drafted. It can be sent again, also after a restart: it
+    /// stays the same request, whose digest is the memo of the payment that answers it.
+    ///
+    /// # Errors
+    /// [`CommandError`]; nothing was sent then.
+    pub fn send_request(&self, request: &PaymentRequest) -> Result<(), RequestError> {
+        self.driver
+            .input(|machine, _| machine.request(request.clone()))
     }
 
     /// Tells the peer that its request will not be paid.
@@ -349,15 +385,20 @@ impl Channel {
         self.driver.shared().events(Some(self.id()))
     }
 
+    /// The balances that everything started with.
+    pub fn opening(&self) -> Balances {
+        let opening = |machine: &Machine| machine.setup().initial.allocation().balances.clone();
+        self.driver.read(opening)
+    }
+
     /// All payments since the opening, as they were stored. With the payment app they can be proved
     /// by the newest state ([`History::verify`]).
     ///
     /// # Errors
     /// [`ReadHistoryError`].
     pub fn history(&self) -> Result<History, ReadHistoryError> {
-        let opening = |machine: &Machine| machine.setup().initial.allocation().balances.clone();
         Ok(History {
-            opening: self.driver.read(opening),
+            opening: self.opening(),
             entries: self.payments(Version::INITIAL)?,
         })
     }
@@ -374,8 +415,8 @@ impl Channel {
 }
 
 /// A payment on its way: a future of what becomes of it. Dropping it takes nothing back.
-#[derive(Debug)]
 pub struct Queued {
+    driver: Arc<Driver>,
     fate: Fate,
 }
 
@@ -384,6 +425,22 @@ impl Queued {
     /// events name it.
     pub fn number(&self) -> u64 {
         self.fate.number()
+    }
+
+    /// Gives the payment up, if it was not proposed to the peer yet: whether that was so. Then it was
+    /// certainly not made, and never will be, and [`PaymentError::Refused`] is what became of it.
+    pub fn cancel(&self) -> bool {
+        let number = self.number();
+        self.driver.input(|machine, _| machine.cancel(number))
+    }
+}
+
+impl fmt::Debug for Queued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queued")
+            .field("channel", &self.driver.id())
+            .field("number", &self.number())
+            .finish()
     }
 }
 

@@ -191,6 +191,22 @@ impl Driver {
         Ok(fate)
     }
 
+    /// Several payments, all or none, and what becomes of each.
+    pub(crate) fn pay_together(
+        self: &Arc<Self>,
+        payments: &[Payment],
+    ) -> Result<Vec<Fate>, PayError> {
+        let now = self.shared.now();
+        let mut state = self.lock();
+        let last = state.machine.pay_together(now, payments)?;
+        let first = last.saturating_sub(payments.len() as u64) + 1;
+        let fates = (first..=last)
+            .map(|number| state.fates.of(number))
+            .collect();
+        self.pump(&mut state);
+        Ok(fates)
+    }
+
     /// As many payments as are taken, how many that is, and what becomes of the last of them.
     pub(crate) fn pay_all(
         self: &Arc<Self>,
@@ -289,6 +305,8 @@ impl Driver {
     fn drain(self: &Arc<Self>, state: &mut State) {
         loop {
             let Some(&(ticket, _)) = state.outbox.front() else {
+                // An idle channel holds no memory for what it may do one day.
+                state.outbox.shrink_to_fit();
                 return;
             };
             if !self.shared.is_durable(ticket) {

@@ -33,6 +33,7 @@ mod funding;
 mod gates;
 mod links;
 mod loans;
+mod margins;
 mod order;
 pub(crate) mod records;
 mod requests;
@@ -44,6 +45,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use perun_protocol::remote::{RemoteCode, RemoteMessage};
@@ -126,6 +128,8 @@ struct Shared {
     /// There may be loans to be reviewed.
     reviews: Notify,
     gates: Gates,
+    /// How many claims were seen registered.
+    disputes: AtomicU64,
     is_stopping: Sender<bool>,
     runtime: tokio::runtime::Handle,
 }
@@ -265,6 +269,7 @@ impl Shared {
             loans: Mutex::new(loans),
             reviews: Notify::new(),
             gates: Gates::default(),
+            disputes: AtomicU64::new(0),
             is_stopping: Sender::new(false),
             runtime: tokio::runtime::Handle::current(),
         });

@@ -17,19 +17,22 @@
 //! - Whoever begins to listen learns at once what was seen last.
 
 mod error;
+mod glance;
 mod order;
+mod sightings;
 mod task;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use perun_canister_api::convert;
-use perun_protocol::dispute::Rank;
 use perun_protocol::{ChannelId, Params, SignedState, Timestamp};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
+use self::glance::Glance;
 use self::order::Order;
 use crate::chain::{Chain, Cursor, FollowError, Seen};
 use crate::remote::records::Records;
@@ -37,6 +40,7 @@ use crate::store::{Store, StoreError, Ticket};
 use crate::suspension::notice_suspensions;
 
 pub use self::error::{StartError, WatchError};
+pub use self::sightings::{Sighting, Sightings};
 
 /// The name under which the place in the event log is stored.
 const CURSOR: &str = "cursor";
@@ -64,33 +68,6 @@ impl Default for Config {
     }
 }
 
-/// What was seen of a channel at the adjudicator.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Sighting {
-    /// Something is registered.
-    Registered {
-        /// How new it is.
-        rank: Rank,
-        /// The state, unless it is a refund claim.
-        signed: Option<SignedState>,
-        /// Until when it can be refuted.
-        timeout: Timestamp,
-    },
-    /// Payouts are fixed.
-    Concluded {
-        /// The newest state that was held then.
-        newest: SignedState,
-    },
-}
-
-/// What is seen of a channel, from the last sighting on. Who is slow misses none but those that others
-/// have taken the place of.
-#[derive(Clone, Debug)]
-pub struct Sightings {
-    receiver: watch::Receiver<Option<Sighting>>,
-    is_first: bool,
-}
-
 /// Watches channels until it is stopped or dropped.
 pub struct Watcher {
     shared: Arc<Shared>,
@@ -105,6 +82,8 @@ struct Shared {
     looks: Semaphore,
     /// What happened before this was told by the log.
     as_of: watch::Sender<Timestamp>,
+    /// How many claims were seen registered.
+    disputes: AtomicU64,
     runtime: tokio::runtime::Handle,
 }
 
@@ -117,6 +96,7 @@ struct Entry {
 struct Watched {
     params: Params,
     order: Mutex<Order>,
+    glance: Mutex<Glance>,
     seen: watch::Sender<Option<Sighting>>,
     /// Something has happened, or there is a newer state.
     news: Notify,
@@ -157,6 +137,7 @@ impl Watcher {
             watches: Mutex::default(),
             looks: Semaphore::new(LOOKS),
             as_of: watch::Sender::new(now),
+            disputes: AtomicU64::new(0),
             runtime: tokio::runtime::Handle::current(),
         });
         let follower = shared.chain.follower(cursor);
@@ -315,6 +296,7 @@ impl Shared {
         let watched = Arc::new(Watched {
             params,
             order: Mutex::new(order),
+            glance: Mutex::new(Glance::none(self.now())),
             seen: watch::Sender::new(None),
             news: Notify::new(),
         });
@@ -372,6 +354,7 @@ impl Shared {
     fn wake(&self, which: impl Fn(&ChannelId) -> bool) {
         for (channel, entry) in self.lock().iter() {
             if which(channel) {
+                entry.watched.glance().touch();
                 entry.watched.news.notify_one();
             }
         }
@@ -386,31 +369,6 @@ impl Watched {
     /// Never before the lock of all watches is asked for.
     fn order(&self) -> MutexGuard<'_, Order> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sightings(&self) -> Sightings {
-        Sightings {
-            receiver: self.seen.subscribe(),
-            is_first: true,
-        }
-    }
-}
-
-impl Sightings {
-    /// The next sighting; `None` if there will be none: the channel is over, or not watched any more.
-    /// It can be dropped and called again.
-    pub async fn next(&mut self) -> Option<Sighting> {
-        loop {
-            let is_news =
-                std::mem::take(&mut self.is_first) || self.receiver.changed().await.is_ok();
-            if !is_news {
-                return None;
-            }
-            let sighting = self.receiver.borrow_and_update().clone();
-            if sighting.is_some() {
-                return sighting;
-            }
-        }
     }
 }
 

@@ -65,6 +65,9 @@ fn an_old_state_is_refuted_and_the_payout_left_to_the_owner() {
         // An older one changes nothing.
         watcher.watch("alice", params, old.clone()).await.unwrap();
         let mut second = watcher.sightings("alice", &params.id()).unwrap();
+        let margins = watcher.margins();
+        assert_eq!((margins.channels, margins.disputes), (1, 0));
+        assert_eq!(margins.refutation_left, None);
 
         register(&world, &channel, &old).await;
         for sightings in [&mut first, &mut second] {
@@ -73,6 +76,12 @@ fn an_old_state_is_refuted_and_the_payout_left_to_the_owner() {
         // Who listens late learns what is.
         let mut late = watcher.sightings("alice", &params.id()).unwrap();
         assert_eq!(registered(&mut late).await, Rank::State(Version::new(7)));
+        // What the peer has registered, and what it was refuted by.
+        until("two claims", || watcher.margins().disputes == 2).await;
+        let margins = watcher.margins();
+        assert_eq!(margins.channels, 1);
+        assert!(margins.refutation_left.unwrap() <= WINDOW, "{margins:?}");
+        assert!(margins.view_age.unwrap() < WINDOW, "{margins:?}");
 
         world.advance(WINDOW);
         for sightings in [&mut first, &mut late] {
@@ -86,6 +95,8 @@ fn an_old_state_is_refuted_and_the_payout_left_to_the_owner() {
         assert_eq!(held.phase, Phase::Concluded);
         assert_eq!(world.held(&channel).await, [930, 570]);
         until("the end of the watch", || watcher.watched() == 0).await;
+        let margins = watcher.margins();
+        assert_eq!((margins.channels, margins.view_age), (0, None));
         watcher.stop().await.unwrap();
     });
 }

@@ -21,6 +21,9 @@ use perun_canister_api::{Account, InitArgs};
 
 use self::wasm::Modules;
 
+/// What it all stands on: who tests against it makes faults and other canisters with it.
+pub use local_ic;
+
 pub use self::error::StartError;
 
 /// Tokens for somebody to begin with.

@@ -369,7 +369,12 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
 
     /// The next thing to do, `None` if there is nothing.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // An idle channel holds no memory for what it may do one day.
+            self.outputs.shrink_to_fit();
+        }
+        output
     }
 
     /// Does whatever can be done by now.

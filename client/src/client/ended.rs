@@ -2,7 +2,7 @@
 
 use perun_protocol::channel::{Setup, pending_version};
 use perun_protocol::payment::History;
-use perun_protocol::{ChannelId, Params, PartIdx, PublicKey, SignedState, Version};
+use perun_protocol::{Balances, ChannelId, Params, PartIdx, PublicKey, SignedState, Version};
 
 use super::start::{ChannelDamage, StoredOpening};
 use super::{Client, ReadHistoryError, Shared};
@@ -21,6 +21,13 @@ pub struct Ended {
     /// The newest state that both have signed; `None` if it never came to be.
     pub newest: Option<SignedState>,
     setup: Setup,
+}
+
+impl Ended {
+    /// The balances that everything started with.
+    pub fn opening(&self) -> &Balances {
+        &self.setup.initial.allocation().balances
+    }
 }
 
 impl Client {
@@ -64,7 +71,7 @@ impl Client {
         let newest = ended.newest.as_ref().map(|newest| newest.version());
         let newest = newest.unwrap_or(Version::INITIAL);
         Ok(History {
-            opening: ended.setup.initial.allocation().balances.clone(),
+            opening: ended.opening().clone(),
             entries: self.shared.payments(&id, Version::INITIAL, newest)?,
         })
     }

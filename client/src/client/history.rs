@@ -6,8 +6,8 @@ use perun_protocol::channel::decode_payments;
 use perun_protocol::payment::Entry;
 use perun_protocol::{ChannelId, Version};
 
-use super::Shared;
-use crate::store::{Damage, StoreError};
+use super::{Client, Shared};
+use crate::store::{Damage, StoreError, StoredPayments};
 
 /// How many bytes of payments are read at once.
 const PAGE: usize = 1024 * 1024;
@@ -42,30 +42,62 @@ impl Shared {
         through: Version,
     ) -> Result<Vec<Entry>, ReadHistoryError> {
         let mut entries = Vec::new();
-        let mut from = Some(from);
-        while let Some(start) = from {
-            let page = self.store().payments(channel, start, PAGE);
-            let page = page.map_err(ReadHistoryError::Store)?;
-            from = page.last().and_then(|last| last.version.next());
-            for stored in page {
-                let version = stored.version;
-                if version > through {
-                    return Ok(entries);
-                }
-                let bytes = stored.payments;
-                let bytes =
-                    bytes.map_err(|damage| ReadHistoryError::Damaged { version, damage })?;
-                let (payer, payments) =
-                    decode_payments(&bytes).ok_or(ReadHistoryError::NoPayments { version })?;
-                entries.push(Entry {
-                    version,
-                    payer,
-                    payments,
-                });
-            }
+        let mut next = Some(from);
+        while let Some(from) = next.filter(|from| *from <= through) {
+            let page = self.payments_page(channel, from, through, PAGE)?;
+            next = page.last().and_then(|last| last.version.next());
+            entries.extend(page);
         }
         Ok(entries)
     }
+
+    /// The first of them, as many as fit `limit` bytes as they are stored, but one at least if there is
+    /// one.
+    fn payments_page(
+        &self,
+        channel: &ChannelId,
+        from: Version,
+        through: Version,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ReadHistoryError> {
+        let page = self.store().payments(channel, from, limit);
+        let page = page.map_err(ReadHistoryError::Store)?.into_iter();
+        let agreed = page.take_while(|stored| stored.version <= through);
+        agreed.map(read_entry).collect()
+    }
+}
+
+impl Client {
+    /// The payments of a channel, of one that is over, too, that led from one version to another, both
+    /// included: as many updates as fit `limit` bytes as they are stored, but one at least if there is
+    /// one. Those behind them begin after the last version of these; there are none if this is empty.
+    ///
+    /// A proposal under way is stored too, and not agreed to yet: `through` has to be a version that
+    /// both have signed.
+    ///
+    /// # Errors
+    /// [`ReadHistoryError`].
+    pub fn payments_page(
+        &self,
+        channel: &ChannelId,
+        from: Version,
+        through: Version,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ReadHistoryError> {
+        self.shared.payments_page(channel, from, through, limit)
+    }
+}
+
+fn read_entry(stored: StoredPayments) -> Result<Entry, ReadHistoryError> {
+    let StoredPayments { version, payments } = stored;
+    let bytes = payments.map_err(|damage| ReadHistoryError::Damaged { version, damage })?;
+    let read = decode_payments(&bytes);
+    let (payer, payments) = read.ok_or(ReadHistoryError::NoPayments { version })?;
+    Ok(Entry {
+        version,
+        payer,
+        payments,
+    })
 }
 
 impl fmt::Display for ReadHistoryError {

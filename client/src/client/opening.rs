@@ -133,7 +133,7 @@ impl Client {
         shared.check_duration(terms.challenge_duration)?;
         shared.check_terms(&proposal.terms).await?;
         let id = proposal.id();
-        let (answered, answer) = oneshot::channel();
+        let (answered, mut answer) = oneshot::channel();
         let outgoing = Outgoing {
             peer: *peer,
             proposal: proposal.clone(),
@@ -142,17 +142,17 @@ impl Client {
         };
         shared.openings().outgoing.insert(id, outgoing);
         let _forget = Forget { shared, id };
-        let repeated = shared.repeat_proposal(peer, &proposal, answer);
-        let answered = tokio::time::timeout(terms.answer_within, repeated).await;
-        let driver = match answered {
-            Ok(Ok(answer)) => answer?,
-            Ok(Err(_)) => return Err(OpenError::Stopped),
-            Err(_) => {
+        let repeated = shared.repeat_proposal(peer, &proposal, &mut answer);
+        let answered = match tokio::time::timeout(terms.answer_within, repeated).await {
+            Ok(answered) => answered,
+            Err(_) if shared.openings().outgoing.remove(&id).is_some() => {
                 let is_connected = shared.is_connected(peer);
                 return Err(OpenError::NoAnswer { is_connected });
             }
+            // It came at the last moment: the channel may have begun.
+            Err(_) => answer.await,
         };
-        opened(driver).await
+        opened(answered.map_err(|_| OpenError::Stopped)??).await
     }
 }
 
@@ -254,12 +254,12 @@ impl Shared {
         &self,
         peer: &PublicKey,
         proposal: &Proposal,
-        mut answer: oneshot::Receiver<T>,
+        answer: &mut oneshot::Receiver<T>,
     ) -> Result<T, oneshot::error::RecvError> {
         let message = Message::Proposal(Box::new(proposal.clone()));
         loop {
             self.send(peer, &message);
-            let answered = tokio::time::timeout(self.config().retry_after, &mut answer).await;
+            let answered = tokio::time::timeout(self.config().retry_after, &mut *answer).await;
             if let Ok(answered) = answered {
                 return answered;
             }

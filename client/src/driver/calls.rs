@@ -231,7 +231,6 @@ impl Driver {
 
     /// Looks at the channel, for as long as it takes.
     async fn look(self: &Arc<Self>) {
-        let params = self.read(|machine| machine.params().clone());
         let mut pause = FIRST_PAUSE;
         loop {
             let is_first = self.read(|machine| machine.view().is_none());
@@ -240,6 +239,7 @@ impl Driver {
                 false => None,
             };
             self.lock().calls.is_touched = false;
+            let params = self.read(|machine| machine.params().clone());
             let looked = Box::pin(self.look_once(&params)).await;
             drop(turn);
             match looked {

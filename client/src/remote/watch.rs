@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use perun_protocol::dispute::Rank;
 use perun_protocol::remote::{
     DisputeNotice, RemoteCode, RemoteMessage, RemoteRejection, UnverifiedView, WatchAck,
 };
@@ -58,6 +59,10 @@ pub(super) struct Watch {
 pub(super) struct State {
     order: Order,
     view: Option<View>,
+    /// What counts as seen while there is no view: when it began to be watched.
+    since: Timestamp,
+    /// What was seen registered last, and until when it can be refuted.
+    claim: Option<(Rank, Timestamp)>,
     /// The assets of which our remainder is too small to be paid out.
     kept: Vec<AssetIdx>,
     /// Something may have happened that no look has seen yet, so that "nothing has happened" must
@@ -119,6 +124,7 @@ impl Watch {
         let is_over = over.is_some();
         let end = over.map(|End { view, kept }| (Some(view), kept));
         let (view, kept) = end.unwrap_or_default();
+        let since = service.now();
         Arc::new(Self {
             place: order.place(),
             device: order.device(),
@@ -130,6 +136,8 @@ impl Watch {
                 is_over,
                 is_forgotten: false,
                 view,
+                since,
+                claim: None,
                 order,
                 is_touched: true,
                 is_urgent: false,
@@ -309,6 +317,14 @@ impl Watch {
                 self.write(&mut state);
             }
         }
+        let claim = match view.status {
+            Status::Registered { rank, timeout, .. } => Some((rank, timeout)),
+            Status::Open { .. } | Status::Concluded { .. } => None,
+        };
+        if claim.is_some() && claim != state.claim {
+            self.service.disputes.fetch_add(1, Ordering::Relaxed);
+        }
+        state.claim = claim;
         let before = state.view.replace(view);
         let is_news = before.as_ref().map(|view| &view.status)
             != state.view.as_ref().map(|view| &view.status);
@@ -323,6 +339,14 @@ impl Watch {
             self.tell(&notice);
         }
         self.tell(&ack);
+    }
+
+    /// When it was seen last, and until when what is registered can be refuted; `None` if it is over.
+    pub(super) fn seen(&self) -> Option<(Timestamp, Option<Timestamp>)> {
+        let state = self.lock();
+        let seen_at = state.view.as_ref().map_or(state.since, |view| view.at);
+        let timeout = state.claim.map(|(_, timeout)| timeout);
+        (!state.is_over).then_some((seen_at, timeout))
     }
 
     /// These remainders are too small to be paid out.

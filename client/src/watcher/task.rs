@@ -8,6 +8,7 @@
 //! | concluded | | nothing any more, ever |
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use perun_protocol::dispute::Rank;
@@ -15,7 +16,7 @@ use perun_protocol::view::{Status, View};
 use perun_protocol::{SignedState, Timestamp};
 use tokio::time::{sleep, timeout};
 
-use super::{Shared, Sighting, Watched};
+use super::{Shared, Watched};
 use crate::chain::{PerformError, Performed};
 
 /// The pause after the first call or look that failed; each further one doubles it.
@@ -65,12 +66,16 @@ impl Shared {
     pub(super) async fn run(self: Arc<Self>, watched: Arc<Watched>) {
         let mut pause = FIRST_PAUSE;
         loop {
+            let touches = watched.glance().touches();
             let Some(view) = self.look(&watched).await else {
                 self.rest(&watched, &mut pause).await;
                 continue;
             };
             let newest = watched.order().newest.clone();
-            watched.tell(&view, &newest);
+            watched.glance().see(&view, touches);
+            if watched.tell(&view, &newest) {
+                self.disputes.fetch_add(1, Ordering::Relaxed);
+            }
             let is_done = match next_step(&newest, &view, self.now()) {
                 Step::Wait => {
                     self.wait(&watched, view.at).await;
@@ -169,36 +174,8 @@ impl Shared {
     }
 
     /// The latest that it can be at the adjudicator.
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         let now = self.chain.clock().now();
         now.expect("a watcher starts by asking the adjudicator for its time")
-    }
-}
-
-impl Watched {
-    fn tell(&self, view: &View, newest: &SignedState) {
-        let sighting = match &view.status {
-            Status::Open { .. } => return,
-            Status::Registered {
-                rank,
-                signed,
-                timeout,
-                ..
-            } => Sighting::Registered {
-                rank: *rank,
-                signed: signed.clone(),
-                timeout: *timeout,
-            },
-            Status::Concluded { .. } => Sighting::Concluded {
-                newest: newest.clone(),
-            },
-        };
-        self.seen.send_if_modified(|seen| {
-            let is_news = seen.as_ref() != Some(&sighting);
-            if is_news {
-                *seen = Some(sighting);
-            }
-            is_news
-        });
     }
 }

@@ -791,18 +791,29 @@ fn payments_wait_while_the_peer_is_silent_and_can_be_called_off() {
         let world = World::shared().await;
         let (mut rogue, _victim, mut ours, theirs) = with_victim(world, [300, 200]).await;
         let first = unanswered(&mut rogue, &mut ours, &theirs).await;
-        let waiting = theirs.queue(&payment(50)).unwrap();
-        assert_eq!(theirs.available(AssetIdx::new(0)), Some(units(143)));
+        let [one, two] = [50, 20].map(|units| theirs.queue(&payment(units)).unwrap());
+        assert_eq!(theirs.available(AssetIdx::new(0)), Some(units(123)));
+        // One alone, and only once.
+        assert!(one.cancel());
+        assert!(!one.cancel());
+        assert_eq!(theirs.available(AssetIdx::new(0)), Some(units(173)));
         theirs.cancel_queued();
-        let called_off = soon("the answer", waiting).await;
-        assert!(
-            matches!(called_off, Err(PaymentError::Refused(_))),
-            "{called_off:?}"
-        );
+        assert!(!two.cancel());
+        for called_off in [one, two] {
+            let called_off = soon("the answer", called_off).await;
+            assert!(
+                matches!(called_off, Err(PaymentError::Refused(_))),
+                "{called_off:?}"
+            );
+        }
         assert_eq!(theirs.available(AssetIdx::new(0)), Some(units(193)));
+        let last = theirs.queue(&payment(1)).unwrap();
         let state = ours.state_after(1, 0, 7);
         let signed = rogue.complete(&ours.params, state, first.signature);
         rogue.send(&Message::UpdateAcceptance(rogue.acceptance_of(&signed)));
         until("the payment", || theirs.newest().as_ref() == Some(&signed)).await;
+        // What is proposed is not taken back.
+        until("the next one", || theirs.has_pending()).await;
+        assert!(!last.cancel());
     });
 }

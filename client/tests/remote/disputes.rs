@@ -63,6 +63,11 @@ fn an_old_state_is_refuted_while_the_device_is_away_and_the_newest_is_paid() {
         let notice = device.notice().await;
         assert_eq!(notice.held, newest.version());
         assert!(notice.timeout > notice.now);
+        let margins = node.service.margins();
+        assert_eq!(margins.channels, 1);
+        assert!(margins.disputes >= 1, "{margins:?}");
+        assert!(margins.refutation_left.unwrap() <= WINDOW, "{margins:?}");
+        assert!(margins.view_age.unwrap() < WINDOW, "{margins:?}");
         world.advance(WINDOW);
         let view = device.over(&channel, SECOND).await;
         assert!(
@@ -71,6 +76,8 @@ fn an_old_state_is_refuted_while_the_device_is_away_and_the_newest_is_paid() {
         );
         assert_eq!(world.balance(&receiver).await, 570 - FEE);
         until("the end", || node.service.watched() == 0).await;
+        let margins = node.service.margins();
+        assert_eq!((margins.channels, margins.refutation_left), (0, None));
 
         // Who asks later learns the same, from a service that was started anew too.
         let store = node.store.clone();

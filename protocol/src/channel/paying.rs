@@ -24,6 +24,29 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         Ok(number)
     }
 
+    /// Pays the peer several things at once, all or none: they go into one update, unless so much waits
+    /// that they don't fit one. Their numbers follow each other; the last one's is returned.
+    ///
+    /// # Errors
+    /// [`PayError`] of the first that cannot be paid; nothing has changed then.
+    pub fn pay_together(&mut self, now: Timestamp, payments: &[Payment]) -> Result<u64, PayError> {
+        let before = self.queue.clone();
+        let mut last = 0;
+        for payment in payments {
+            match self.enqueue(payment) {
+                Ok(number) => last = number,
+                Err(error) => {
+                    self.queue = before;
+                    return Err(error);
+                }
+            }
+        }
+        if self.commitments.pending().is_none() {
+            self.advance(now);
+        }
+        Ok(last)
+    }
+
     fn enqueue(&mut self, payment: &Payment) -> Result<u64, PayError> {
         match self.phase {
             Phase::Signing { .. } | Phase::Funding => return Err(PayError::NotOpen),
@@ -52,6 +75,25 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
                 BatchFull::Length { .. } if queued > 0 => PayError::QueueFull { queued },
                 error => PayError::Invalid(error),
             })
+    }
+
+    /// Gives up the own payment with this number, if it waits and is not proposed yet: whether that
+    /// was so. The others keep their numbers.
+    pub fn cancel(&mut self, number: u64) -> bool {
+        let is_cancelled = self.queue.cancel(number);
+        if is_cancelled {
+            self.notify(Event::Refused {
+                from: number,
+                through: number,
+                reason: cancelled(),
+            });
+        }
+        is_cancelled
+    }
+
+    /// Gives up all own payments that wait and are not proposed yet.
+    pub fn cancel_queued(&mut self) {
+        self.clear_queue(cancelled());
     }
 
     /// What is left of an asset to be paid: ours in the newest state or the one under way, less
@@ -127,4 +169,8 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         }
         Ok(())
     }
+}
+
+fn cancelled() -> Reason {
+    Reason::new(RejectCode::Declined, "cancelled by the owner")
 }

@@ -1,5 +1,7 @@
 //! Own payments that wait to be folded into an update, numbered in their order.
 
+use alloc::vec::Vec;
+
 use crate::payment::{Batch, BatchFull, Payment};
 use crate::{Amount, AssetIdx};
 
@@ -12,6 +14,8 @@ pub(super) struct Queue {
     waiting: Batch,
     /// How many are no longer waiting: the first one that is has the next number.
     taken: u64,
+    /// The numbers above of those that were cancelled, in their order: they stay theirs.
+    cancelled: Vec<u64>,
     /// Those in the proposal under way.
     under_way: Option<Range>,
 }
@@ -20,7 +24,22 @@ impl Queue {
     /// Takes a payment in and returns its number.
     pub(super) fn push(&mut self, payment: &Payment, limit: usize) -> Result<u64, BatchFull> {
         self.waiting.push(payment, limit)?;
-        Ok(self.taken + u64::from(self.waiting.count()))
+        Ok(self.taken + self.cancelled.len() as u64 + u64::from(self.waiting.count()))
+    }
+
+    /// Gives up one that waits: whether one with this number does.
+    pub(super) fn cancel(&mut self, number: u64) -> bool {
+        let Err(before) = self.cancelled.binary_search(&number) else {
+            return false;
+        };
+        let place = number.checked_sub(self.taken + 1 + before as u64);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        if !place.is_some_and(|place| self.waiting.remove(place)) {
+            return false;
+        }
+        self.cancelled.insert(before, number);
+        self.skip_cancelled(self.taken + 1);
+        true
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -66,10 +85,26 @@ impl Queue {
         self.number(&batch)
     }
 
-    /// Counts a batch as taken.
+    /// Counts a batch as taken. The range has the numbers of cancelled ones between, too.
     fn number(&mut self, batch: &Batch) -> Option<Range> {
         let from = self.taken + 1;
         self.taken += u64::from(batch.count());
+        self.skip_cancelled(self.taken);
         (!batch.is_empty()).then_some((from, self.taken))
+    }
+
+    /// Counts those as taken that were cancelled and come next: up to this number, and right behind.
+    fn skip_cancelled(&mut self, mut through: u64) {
+        let mut skipped = 0;
+        while self
+            .cancelled
+            .get(skipped)
+            .is_some_and(|next| *next <= through)
+        {
+            skipped += 1;
+            through += 1;
+        }
+        self.taken += skipped as u64;
+        self.cancelled.drain(..skipped);
     }
 }

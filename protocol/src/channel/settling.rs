@@ -191,11 +191,6 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         }
     }
 
-    /// Gives up the own payments that wait and are not proposed yet.
-    pub fn cancel_queued(&mut self) {
-        self.clear_queue(Reason::new(RejectCode::Declined, "cancelled by the owner"));
-    }
-
     pub(super) fn clear_queue(&mut self, reason: Reason) {
         if let Some((from, through)) = self.queue.clear() {
             self.notify(Event::Refused {

@@ -204,6 +204,25 @@ impl Batch {
         front
     }
 
+    /// Takes the payment at a place out, counted from 0: whether there is one.
+    pub(crate) fn remove(&mut self, place: usize) -> bool {
+        let mut payments = self.iter();
+        if place > 0 && payments.nth(place - 1).is_none() {
+            return false;
+        }
+        let from = payments.offset;
+        let Some(Payment { asset, amount, .. }) = payments.next() else {
+            return false;
+        };
+        let through = payments.offset;
+        self.bytes.drain(from..through);
+        self.count -= 1;
+        let total = &mut self.totals[asset.index()];
+        let less = total.checked_sub(amount);
+        *total = less.expect("the sum has every payment of the batch");
+        true
+    }
+
     /// The payments in their order.
     pub fn iter(&self) -> Payments<'_> {
         Payments {

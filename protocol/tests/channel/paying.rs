@@ -183,6 +183,55 @@ fn cancelled_payments_are_not_made() {
 }
 
 #[test]
+fn a_cancelled_payment_takes_no_other_along() {
+    let mut pair = Pair::funded([100, 0]);
+    pair.pay(ALICE, 1);
+    for units in [2, 4, 8, 16] {
+        pair.pay(ALICE, units);
+    }
+    let channel = pair.channel_mut(ALICE);
+    // The first is proposed already, and there is no sixth.
+    for number in [0, 1, 6, u64::MAX] {
+        assert!(!channel.cancel(number), "{number}");
+    }
+    for number in [3, 5] {
+        assert!(channel.cancel(number));
+        assert!(!channel.cancel(number), "{number} for the second time");
+    }
+    assert_eq!(channel.available(AssetIdx::new(0)), Some(amount(89)));
+    pair.pay(ALICE, 32);
+    pair.drive();
+    pair.assert_agreed([57, 43]);
+    pair.pay(ALICE, 1);
+    pair.drive();
+    assert_eq!(
+        outcomes(&pair.sides[ALICE].events),
+        [
+            Err((3, 3, RejectCode::Declined)),
+            Err((5, 5, RejectCode::Declined)),
+            Ok(1),
+            Ok(6),
+            Ok(7)
+        ]
+    );
+}
+
+#[test]
+fn numbers_stay_when_everything_is_cancelled_one_by_one() {
+    let mut pair = Pair::funded([100, 0]);
+    for units in [1, 2, 4, 8] {
+        pair.pay(ALICE, units);
+    }
+    for number in [4, 2, 3] {
+        assert!(pair.channel_mut(ALICE).cancel(number));
+    }
+    assert_eq!(pair.try_pay(ALICE, 16), Ok(5));
+    pair.drive();
+    pair.assert_agreed([83, 17]);
+    assert_eq!(outcomes(&pair.sides[ALICE].events)[3..], [Ok(1), Ok(5)]);
+}
+
+#[test]
 fn the_owner_is_asked_and_agrees() {
     let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
     pair.pay(ALICE, 4);

@@ -29,7 +29,8 @@ pub enum OpenError {
     },
     /// The peer says no.
     Rejected(Reason),
-    /// The peer has not answered in time. If it is not connected, it may not have been asked.
+    /// The peer has not answered in time, and an answer would not be taken any more. If it is not
+    /// connected, it may not have been asked.
     NoAnswer {
         /// Whether it was connected at the end.
         is_connected: bool,
@@ -58,6 +59,18 @@ pub enum OpenError {
     Key(RestoreError),
     /// The client has stopped.
     Stopped,
+}
+
+impl OpenError {
+    /// Whether we certainly have deposited nothing, and never will for this proposal.
+    pub fn is_before_deposits(&self) -> bool {
+        // What nobody saw arrive in time may still be on its way. A client that has stopped may have
+        // had version 0 signed by both, and deposits follow.
+        !matches!(
+            self,
+            Self::NotFunded { .. } | Self::Abandoned(_) | Self::Stopped
+        )
+    }
 }
 
 impl fmt::Display for OpenError {

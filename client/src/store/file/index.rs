@@ -46,8 +46,8 @@ use crate::store::{Flaw, StoreError};
 pub(super) const NAME: &str = "index.redb";
 /// The newest format of a store that this program knows.
 const FORMAT: u16 = 1;
-/// Memory for pages.
-const CACHE: usize = 32 << 20;
+/// Memory for pages, of each store: a node has one for every user.
+const CACHE: usize = 4 << 20;
 
 type Channels = TableDefinition<'static, &'static [u8; 32], &'static [u8]>;
 type Names = TableDefinition<'static, &'static str, &'static [u8]>;
