@@ -7,6 +7,9 @@
 //!  tar ──> a folder beside the data folder ──every file checked──> data folder, sessions marked
 //! ```
 //!
+//! Open sessions whose folders are elsewhere (`session-folders`) are in the backup as well. A restore puts
+//! them among the others in the data folder: where they were, the files may still be those that are newer.
+//!
 //! Each thing that is in use makes a copy of itself. Of a session the store is copied first and the
 //! calls with keys after it: what the store knows was done has its key in the backup, so that after a
 //! restore it is not done again.
@@ -29,6 +32,7 @@ use crate::Error;
 use crate::devices::Devices;
 use crate::node::{Node, TOKENS_FILE};
 use crate::session::Session;
+use crate::users::FOLDER as SESSIONS;
 
 pub use self::restore::restore;
 
@@ -36,13 +40,10 @@ pub use self::restore::restore;
 /// confirmed by their peers yet.
 pub const RESTORED: &str = "restored";
 
-/// Where the sessions are in the data folder.
-const SESSIONS: &str = "sessions";
-
 /// Copies something that is in use to a new place.
 type Copy = Box<dyn Fn(&Path) -> Result<(), Error> + Send>;
 
-/// Something in the data folder that is in use, and copies itself.
+/// Something that is in use, and copies itself.
 pub(crate) struct Live {
     /// Where it is, a file or a folder.
     path: PathBuf,
@@ -59,6 +60,8 @@ pub(crate) struct Live {
 pub fn write_backup(node: &Node, out: impl Write) -> Result<(), Error> {
     let data = &node.settings().data;
     let sessions = node.open_sessions();
+    let folders = sessions.iter().map(|session| session.folder().to_owned());
+    let elsewhere: Vec<_> = folders.filter(|folder| !folder.starts_with(data)).collect();
     let mut live: Vec<Live> = sessions.iter().flat_map(Session::live).collect();
     live.extend(node.devices().map(Devices::live));
     live.push(node.watching().live());
@@ -67,7 +70,7 @@ pub fn write_backup(node: &Node, out: impl Write) -> Result<(), Error> {
     live.push(Live::new(data.join(TOKENS_FILE), move |to| {
         tokens.copy_to(to)
     }));
-    write::write(data, &live, out)
+    write::write(data, &elsewhere, &live, out)
 }
 
 impl Live {

@@ -12,6 +12,7 @@
 
 mod answer;
 mod args;
+mod asking;
 mod channels;
 mod commands;
 mod config;
@@ -21,6 +22,7 @@ mod decimal;
 mod failure;
 mod feed;
 mod names;
+mod new_file;
 mod pages;
 mod script;
 mod shell;
@@ -34,7 +36,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use args::{Cli, Command};
-pub(crate) use args::{DemoArgs, DemoCommand};
+pub(crate) use args::{DemoArgs, DemoCommand, NewTokenArgs};
 use context::Context;
 pub(crate) use decimal::Decimal;
 pub(crate) use failure::Failure;

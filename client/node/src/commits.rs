@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A flush costs the same for one item as for hundreds. Invariants: items are applied in the order in
-//! which they were pushed; after a failure nothing more is, until the file is opened again.
+//! which they were pushed; after a failure nothing more is, until the file is opened again; whoever
+//! waits is answered, also when the thread has ended.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -38,10 +39,6 @@ pub(crate) struct Pace {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Number(u64);
 
-/// The queue is full: the disk does not keep up.
-#[derive(Debug)]
-pub(crate) struct QueueFull;
-
 struct Shared<T> {
     queue: Mutex<Queue<T>>,
     wake: Condvar,
@@ -62,7 +59,12 @@ struct Queue<T> {
 struct Progress {
     committed: u64,
     failure: Option<Arc<str>>,
+    /// The thread has ended: nothing more is committed.
+    is_over: bool,
 }
+
+/// Says that the thread has ended, however it does.
+struct Ending<'a>(&'a watch::Sender<Progress>);
 
 impl<T: Send + 'static> Commits<T> {
     /// Starts the thread. `apply` makes items durable, all or none.
@@ -100,10 +102,18 @@ impl<T: Send + 'static> Commits<T> {
 
 impl<T> Commits<T> {
     /// Queues an item. Never waits for the disk.
-    pub(crate) fn push(&self, item: T) -> Result<Number, QueueFull> {
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] once it is closed, [`Error::ResourceExhausted`] if the disk does not keep up.
+    pub(crate) fn push(&self, item: T) -> Result<Number, Error> {
         let mut queue = self.shared.lock();
+        if queue.is_closed {
+            return Err(Error::Stopped);
+        }
         if queue.items.len() >= self.most {
-            return Err(QueueFull);
+            return Err(Error::ResourceExhausted {
+                message: format!("{} writes wait for the disk already", self.most),
+            });
         }
         if queue.items.is_empty() {
             queue.since = Instant::now();
@@ -125,6 +135,9 @@ impl<T> Commits<T> {
     }
 
     /// Waits until an item is durable.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if it could not be written, [`Error::Stopped`] if it never will be.
     pub(crate) async fn wait(&self, number: Number) -> Result<(), Error> {
         let mut progress = self.shared.progress.subscribe();
         {
@@ -132,13 +145,15 @@ impl<T> Commits<T> {
             queue.awaited = queue.awaited.max(number.0);
             self.shared.wake.notify_one();
         }
-        let is_over =
-            |progress: &Progress| progress.committed >= number.0 || progress.failure.is_some();
-        let progress = progress.wait_for(is_over).await;
+        let is_known = |progress: &Progress| {
+            progress.committed >= number.0 || progress.failure.is_some() || progress.is_over
+        };
+        let progress = progress.wait_for(is_known).await;
         let progress = progress.expect("the sender is kept as long as this is");
         match &progress.failure {
-            Some(failure) if progress.committed < number.0 => Err(Error::internal(failure)),
-            _ => Ok(()),
+            _ if progress.committed >= number.0 => Ok(()),
+            Some(failure) => Err(Error::internal(failure)),
+            None => Err(Error::Stopped),
         }
     }
 
@@ -166,6 +181,12 @@ impl<T> Drop for Commits<T> {
     }
 }
 
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|progress| progress.is_over = true);
+    }
+}
+
 impl<T> Shared<T> {
     fn run(
         &self,
@@ -173,6 +194,7 @@ impl<T> Shared<T> {
         later: Duration,
         mut apply: impl FnMut(Vec<T>) -> Result<(), redb::Error>,
     ) {
+        let _ending = Ending(&self.progress);
         while let Some((items, pushed)) = self.next(later) {
             let applied = guarded(|| apply(items));
             let Err(failure) = applied else {
@@ -303,6 +325,34 @@ mod tests {
         let (commits, _) = applied(Pace { most: 2, ..PATIENT });
         commits.push(1).unwrap();
         commits.push(2).unwrap();
-        assert!(commits.push(3).is_err());
+        let refused = commits.push(3).unwrap_err();
+        assert!(matches!(refused, Error::ResourceExhausted { .. }));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_taken_or_waited_for_after_the_end() {
+        let (commits, applied) = applied(PATIENT);
+        let last = commits.push(1).unwrap();
+        commits.close();
+        assert_eq!(commits.push(2), Err(Error::Stopped));
+        // What was taken before was committed, and nothing else ever is.
+        commits.wait(last).await.unwrap();
+        commits.flush().await.unwrap();
+        assert_eq!(commits.wait(Number(2)).await, Err(Error::Stopped));
+        assert_eq!(*applied.lock().unwrap(), [vec![1]]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_when_the_thread_ends_is_told() {
+        let (commits, _) = applied(PATIENT);
+        let commits = Arc::new(commits);
+        let waiting = Arc::clone(&commits);
+        let waiting = tokio::spawn(async move { waiting.wait(Number(1)).await });
+        // It waits for something that is not there yet.
+        while commits.shared.lock().awaited == 0 {
+            tokio::task::yield_now().await;
+        }
+        commits.close();
+        assert_eq!(waiting.await.unwrap(), Err(Error::Stopped));
     }
 }

@@ -4,11 +4,16 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use candid::Principal;
 use clap::{Args, Parser, Subcommand};
+use perun_protocol::Amount;
 
+use crate::cli::NewTokenArgs;
 use crate::contacts::show_identity;
+use crate::node::TOKENS_FILE;
 use crate::password::{PasswordSource, Secret};
 use crate::settings::{Flags, Settings};
+use crate::tokens::{NewToken, Tokens};
 use crate::users::{self, NewUser};
 use crate::{Error, backup, logging, server};
 
@@ -36,6 +41,8 @@ enum Command {
     Config(ConfigArgs),
     /// Make a user while the node does not run.
     CreateUser(CreateUserArgs),
+    /// Make an access token while the node does not run, so that no token is needed.
+    CreateToken(CreateTokenArgs),
     /// Restore a backup into an empty data folder.
     Restore(RestoreArgs),
     /// Print the version.
@@ -79,6 +86,18 @@ struct CreateUserArgs {
     /// A PEM file of dfx or icp with the identity that pays.
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Args)]
+struct CreateTokenArgs {
+    #[command(flatten)]
+    token: NewTokenArgs,
+    /// What may be spent within any 24 hours, as LEDGER=UNITS: the ledger's canister id, and how much in its
+    /// smallest unit, for it cannot be asked now. Nothing of what is not named.
+    #[arg(long = "limit", value_name = "LEDGER=UNITS", value_parser = limit)]
+    limits: Vec<(Principal, Amount)>,
     #[command(flatten)]
     flags: Flags,
 }
@@ -138,6 +157,7 @@ fn run(program: Program) -> Result<(), Error> {
             Ok(())
         }
         Some(Command::CreateUser(arguments)) => create_user(arguments),
+        Some(Command::CreateToken(arguments)) => create_token(arguments),
         Some(Command::Restore(RestoreArgs { backup, flags })) => {
             let data = flags.data()?;
             backup::restore(&backup, &data)?;
@@ -201,6 +221,48 @@ fn create_user(arguments: CreateUserArgs) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// As `perun token create`, for who has no administrator's token any more.
+fn create_token(arguments: CreateTokenArgs) -> Result<(), Error> {
+    let NewTokenArgs {
+        label,
+        scope,
+        user,
+        valid,
+    } = arguments.token;
+    let file = arguments.flags.data()?.join(TOKENS_FILE);
+    let cannot = |reason: String| Error::FailedPrecondition {
+        message: format!("{}: {reason}", file.display()),
+    };
+    if !file.is_file() {
+        return Err(cannot("it is made at the node's first start".into()));
+    }
+    // The file is one process's at a time.
+    let tokens = Tokens::open(&file).map_err(|error| {
+        cannot(format!(
+            "{error}; if the node runs, `perun token create` makes a token, or stop it first"
+        ))
+    })?;
+    let (id, secret) = tokens.create(NewToken {
+        label,
+        scope,
+        session: user,
+        limits: arguments.limits,
+        valid_s: valid.map(|valid| valid.as_secs()),
+    })?;
+    println!("{id}\n{}", secret.expose());
+    Ok(())
+}
+
+fn limit(text: &str) -> Result<(Principal, Amount), String> {
+    let parts = text.split_once('=');
+    let parts = parts.and_then(|(ledger, units)| {
+        Some((Principal::from_text(ledger).ok()?, units.parse().ok()?))
+    });
+    let wrong = || "a limit is written like ryjl3-tyaaa-aaaaa-aaaba-cai=150000000".to_owned();
+    let (ledger, units) = parts.ok_or_else(wrong)?;
+    Ok((ledger, Amount::new(units)))
 }
 
 /// Asks twice, so that nobody is locked out by a slip.

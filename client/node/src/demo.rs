@@ -11,37 +11,41 @@ mod story;
 mod wasm;
 mod world;
 
-use serde_json::json;
+use std::future::Future;
 
-use crate::cli::{DemoArgs, DemoCommand, Failure};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{DemoCommand, Failure};
 use world::World;
 
 /// `perun demo up` and `perun demo run`.
 pub(crate) async fn run(command: DemoCommand, is_json: bool) -> Result<(), Failure> {
-    match command {
-        DemoCommand::Up(args) => up(&args, is_json).await,
-        DemoCommand::Run(args) => {
-            let world = World::start(&args).await?;
-            let told = tokio::select! {
-                told = story::tell(&world) => told,
-                _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-            };
-            world.stop().await;
-            told
-        }
+    let (DemoCommand::Up(args) | DemoCommand::Run(args)) = &command;
+    let mut world = unless_interrupted(World::start(args)).await?;
+    let done = match command {
+        DemoCommand::Up(_) => up(&mut world, is_json).await,
+        DemoCommand::Run(_) => unless_interrupted(story::tell(&world)).await,
+    };
+    world.stop().await;
+    done
+}
+
+/// Does something until Ctrl-C, or until it is told to end: what it has started ends with it.
+async fn unless_interrupted<T>(
+    doing: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut terminated =
+        signal(SignalKind::terminate()).map_err(|error| Failure::own("signals", error))?;
+    tokio::select! {
+        done = doing => done,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        _ = terminated.recv() => Err(Failure::Interrupted),
     }
 }
 
-async fn up(args: &DemoArgs, is_json: bool) -> Result<(), Failure> {
-    let mut world = World::start(args).await?;
-    let met = tokio::select! {
-        met = world.introduce() => met,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-    };
-    if let Err(failure) = met {
-        world.stop().await;
-        return Err(failure);
-    }
+async fn up(world: &mut World, is_json: bool) -> Result<(), Failure> {
+    unless_interrupted(world.introduce()).await?;
     if is_json {
         let users = world
             .users()
@@ -75,7 +79,8 @@ async fn up(args: &DemoArgs, is_json: bool) -> Result<(), Failure> {
             },
         );
     }
-    let stopped = world.until_stopped().await;
-    world.stop().await;
-    stopped
+    match unless_interrupted(world.until_node_ends()).await {
+        Err(Failure::Interrupted) => Ok(()),
+        ended => ended,
+    }
 }

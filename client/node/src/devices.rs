@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candid::Principal;
-use perun_client::agent::connect;
 use perun_client::chain::Chain;
 use perun_client::identity;
 use perun_client::key;
@@ -26,13 +25,14 @@ use perun_client::remote::{
     Config, DeviceLimits, Devices as Served, MAX_MESSAGE, Parts, RemoteService, StartError,
 };
 use perun_client::store::FileStore;
-use perun_client::{Adjudicator, Funder};
+use perun_client::{Adjudicator, Funder, Margins};
 use perun_protocol::signature::{Libsecp256k1Key, Signer as _};
 use perun_protocol::{Amount, AssetId, PublicKey};
 
 use crate::Error;
 use crate::backup::Live;
 use crate::currency::Currencies;
+use crate::replica::Replica;
 use crate::settings::{self, Settings};
 
 /// The folder in the data folder.
@@ -66,12 +66,8 @@ impl Devices {
         let folder = settings.data.join(FOLDER);
         let (key, identity, store) = open(folder.clone()).await?;
         let (key, store) = (Arc::new(key), Arc::new(store));
-        let unreachable = |cause: String| Error::ChainNotReachable {
-            url: settings.chain_url.clone(),
-            cause,
-        };
-        let agent = connect(&settings.chain_url, identity, settings.fetch_root_key).await;
-        let agent = agent.map_err(|error| unreachable(error.to_string()))?;
+        let replica = Replica::of(settings);
+        let agent = replica.connect(identity).await?;
         let payer = agent.get_principal().map_err(Error::internal)?;
         let limits = TcpConfig {
             max_message: MAX_MESSAGE,
@@ -90,14 +86,17 @@ impl Devices {
             store: Arc::clone(&store) as Arc<_>,
             transport: Arc::new(transport),
         });
-        let service = started.await.map_err(|error| match error {
-            StartError::Adjudicator(error) => unreachable(error.to_string()),
+        let failure = |error| match error {
+            StartError::Adjudicator(error) => replica.unreachable(&error),
             StartError::FundsForAnybody => {
                 let reason = "nothing is deposited for just anybody: name the devices";
                 invalid("devices.funds", "", reason)
             }
             error => invalid("devices", &folder.display().to_string(), &explain(&error)),
-        })?;
+        };
+        // All that it waits for is the adjudicator's time.
+        let started = async { started.await.map_err(failure) };
+        let service = replica.in_time(started).await?;
         let identity = key.public_key();
         tracing::info!(%address, %payer, watched = service.watched(), "serves devices");
         Ok(Self {
@@ -128,6 +127,11 @@ impl Devices {
     /// How many channels are watched.
     pub fn watched(&self) -> usize {
         self.service.watched()
+    }
+
+    /// How far watching is behind.
+    pub fn margins(&self) -> Margins {
+        self.service.margins()
     }
 
     /// The devices for which channels are watched.

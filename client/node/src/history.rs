@@ -15,7 +15,6 @@
 
 mod export;
 mod page;
-mod render;
 mod table;
 mod verify;
 
@@ -33,8 +32,8 @@ use self::table::Table;
 use crate::commits::{Commits, Pace};
 use crate::{Error, clock};
 
+pub use self::export::Export;
 pub use self::page::{Filter, Page};
-pub use self::render::{csv, for_a_sheet, json, to_message};
 pub use self::verify::{Unproven, Verified, verify};
 
 /// The name of the file in a session's folder.
@@ -99,6 +98,9 @@ struct News {
 /// Reads the payments of a channel from a version on.
 type Read = Box<dyn Fn(Version) -> Result<Vec<Entry>, ReadHistoryError> + Send>;
 
+/// Told of a payment that was recorded: whether it was sent, what was paid, and how much.
+pub(crate) type Recorded = Box<dyn Fn(bool, &AssetId, Amount) + Send + Sync>;
+
 impl History {
     const PACE: Pace = Pace {
         // Reading from a store makes it put its journal in order, so it is not done for each payment.
@@ -121,6 +123,11 @@ impl History {
         })
     }
 
+    /// Tells of each payment that is recorded from now on, in the thread that records.
+    pub(crate) fn tell(&self, recorded: Recorded) {
+        self.table.tell(recorded);
+    }
+
     /// Records what was agreed to while nobody recorded, in channels that are over, too. For the
     /// opening of a session, before anything new happens. Never waits.
     pub fn catch_up(&self, client: &Client) {
@@ -141,14 +148,13 @@ impl History {
         self.push(Order::Memo(memo, text.to_owned()));
     }
 
-    /// A payment with this memo, if one is recorded.
-    pub fn known(&self, memo: &[u8; 32]) -> Option<Record> {
-        self.search(memo, |_| true)
-    }
-
     /// The channel, as text, through which we have paid something with this memo.
     pub fn paid_with(&self, memo: &[u8; 32]) -> Option<String> {
-        let paid = self.search(memo, |record| record.is_sent)?;
+        let found = self.table.with_memo(memo, |record| record.is_sent);
+        let paid = found.unwrap_or_else(|error| {
+            tracing::error!("the history cannot be read: {error}");
+            None
+        })?;
         Some(hex::encode(paid.channel.as_bytes()))
     }
 
@@ -194,17 +200,9 @@ impl History {
 
     /// What does not fit the queue is found in the store at the next opening.
     fn push(&self, order: Order) {
-        if self.commits.push(order).is_err() {
-            tracing::warn!("the history does not keep up with the payments");
+        if let Err(error) = self.commits.push(order) {
+            tracing::warn!("the history does not keep up with the payments: {error}");
         }
-    }
-
-    fn search(&self, memo: &[u8; 32], wanted: impl Fn(&Record) -> bool) -> Option<Record> {
-        let found = self.table.with_memo(memo, wanted);
-        found.unwrap_or_else(|error| {
-            tracing::error!("the history cannot be read: {error}");
-            None
-        })
     }
 }
 

@@ -174,6 +174,14 @@ impl Calls {
         }
     }
 
+    /// Waits until everything told so far is durable.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the disk fails.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.inner.commits.flush().await
+    }
+
     /// Copies the file as it is at this moment to a new one.
     pub(crate) fn copy_to(&self, path: &Path) -> Result<(), Error> {
         self.inner.table.copy_to(path)
@@ -189,9 +197,23 @@ impl Ticket {
     /// The call was made, and this was answered. Becomes durable a little later.
     ///
     /// # Errors
-    /// [`Error::ResourceExhausted`] if the disk does not keep up; the call is interrupted then.
+    /// [`Error::ResourceExhausted`] if the disk does not keep up, [`Error::Stopped`] after the end; the
+    /// call is interrupted then.
     pub fn done(self, result: &[u8]) -> Result<(), Error> {
         let end = Some(((self.inner.now_s)(), result.to_vec()));
+        let request = self.request;
+        self.settle(Some(Stored { request, end }))
+    }
+
+    /// As [`Ticket::done`], and remembered for so long at least.
+    ///
+    /// # Errors
+    /// As [`Ticket::done`].
+    pub fn done_for(self, time: Duration, result: &[u8]) -> Result<(), Error> {
+        // What ends later is kept longer.
+        let time_s = i64::try_from(time.as_secs()).unwrap_or(i64::MAX / 2);
+        let at_s = (self.inner.now_s)().saturating_add(time_s);
+        let end = Some((at_s, result.to_vec()));
         let request = self.request;
         self.settle(Some(Stored { request, end }))
     }
@@ -252,10 +274,7 @@ impl Inner {
             key: key.to_owned(),
             stored,
         };
-        let pushed = self.commits.push(change);
-        pushed.map_err(|_| Error::ResourceExhausted {
-            message: "too many calls with idempotency keys wait for the disk".to_owned(),
-        })
+        self.commits.push(change)
     }
 }
 

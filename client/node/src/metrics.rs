@@ -2,22 +2,21 @@
 //!
 //! ```text
 //!  sessions, calls ──count──> Metrics <──reads, when asked── /metrics
-//!                               ^                             │
+//!  history ──each payment───────^                             │
 //!                               └── channels, margins <───────┘ of the node, as they are then
 //! ```
 //!
-//! What happens is counted where it happens, by an atomic addition. What is, is looked at when somebody
-//! asks.
+//! What happens is counted where it happens, by an atomic addition; a payment when it is recorded, which
+//! happens once to each. What is, is looked at when somebody asks.
 
 mod calls;
+mod ending;
 mod serve;
 mod snapshot;
 
-use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use perun_protocol::ChannelId;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -28,6 +27,7 @@ pub use self::calls::{Calls, CallsLayer};
 
 use self::snapshot::Snapshot;
 use crate::Error;
+use crate::api::pb::ErrorCode;
 
 /// The figures of a node. Cheap to clone; clones are the same figures.
 #[derive(Clone, Debug)]
@@ -44,8 +44,8 @@ struct Shared {
     snapshot: Mutex<Snapshot>,
 }
 
-/// The figures of one session.
-#[derive(Debug)]
+/// The figures of one session. Cheap to clone; clones are the same figures.
+#[derive(Clone, Debug)]
 pub struct SessionMetrics {
     received: Counter,
     sent: Counter,
@@ -54,8 +54,6 @@ pub struct SessionMetrics {
     missed: Counter,
     counts: Counts,
     session: String,
-    /// The number of the last payment that was counted, of each channel.
-    settled: Mutex<HashMap<ChannelId, u64>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -65,8 +63,12 @@ struct Counts {
     refused: Family<SessionLabels, Counter>,
     disputes: Family<SessionLabels, Counter>,
     missed: Family<SessionLabels, Counter>,
-    errors: Family<ErrorLabels, Counter>,
+    errors: Errors,
 }
+
+/// What failed.
+#[derive(Clone, Debug, Default)]
+struct Errors(Family<ErrorLabels, Counter>);
 
 /// Which way a payment goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -118,7 +120,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("perun");
         let counts = Counts::default();
         counts.register(&mut registry);
-        let calls = calls::Figures::register(&mut registry);
+        let calls = calls::Figures::register(&mut registry, counts.errors.clone());
         let snapshot = Mutex::new(Snapshot::register(&mut registry));
         let shared = Shared {
             registry,
@@ -152,13 +154,12 @@ impl Metrics {
             missed: counts.missed.get_or_create_owned(&session),
             counts: counts.clone(),
             session: name.to_owned(),
-            settled: Mutex::default(),
         }
     }
 
-    /// Something failed.
+    /// A stream has told an error and goes on. Those that end a call are counted by the layer.
     pub fn failed(&self, error: &Error) {
-        self.shared.counts.failed(error);
+        self.shared.counts.errors.failed(error.code());
     }
 
     /// The layer of a server whose calls are counted. For `tonic::transport::Server::layer`.
@@ -168,22 +169,12 @@ impl Metrics {
 }
 
 impl SessionMetrics {
-    /// So many payments were received.
-    pub fn received(&self, count: u64) {
-        self.received.inc_by(count);
-    }
-
-    /// The payments of a channel up to this number were agreed to, counted from 1 since the session was
-    /// opened.
-    pub fn sent(&self, channel: &ChannelId, through: u64) {
-        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = settled.entry(*channel).or_default();
-        self.sent.inc_by(through.saturating_sub(*before));
-        *before = through.max(*before);
-    }
-
-    /// So much of a currency was paid, in whole tokens. Not exact: it is to be looked at only.
-    pub fn moved(&self, direction: Direction, currency: &str, tokens: f64) {
+    /// A payment was recorded, of so much in whole tokens: that is not exact, and to be looked at only.
+    pub fn paid(&self, direction: Direction, currency: &str, tokens: f64) {
+        match direction {
+            Direction::Received => self.received.inc(),
+            Direction::Sent => self.sent.inc(),
+        };
         let labels = AmountLabels {
             session: self.session.clone(),
             direction: direction.name(),
@@ -209,15 +200,9 @@ impl SessionMetrics {
         self.missed.inc_by(count);
     }
 
-    /// Something failed.
+    /// Something failed that nobody has asked for.
     pub fn failed(&self, error: &Error) {
-        self.counts.failed(error);
-    }
-
-    /// A channel is over: nothing more is counted of it.
-    pub fn closed(&self, channel: &ChannelId) {
-        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        settled.remove(channel);
+        self.counts.errors.failed(error.code());
     }
 }
 
@@ -242,13 +227,16 @@ impl Counts {
         registry.register("disputes", disputes, self.disputes.clone());
         let missed = "Notifications of a client that were not read in time";
         registry.register("events_missed", missed, self.missed.clone());
-        let errors = "What failed, by perun-node's codes";
-        registry.register("errors", errors, self.errors.clone());
+        let errors =
+            "Errors that calls were answered with, or that sessions met, by perun-node's codes";
+        registry.register("errors", errors, self.errors.0.clone());
     }
+}
 
-    fn failed(&self, error: &Error) {
-        let code = error.code().as_str_name();
-        self.errors.get_or_create(&ErrorLabels { code }).inc();
+impl Errors {
+    fn failed(&self, code: ErrorCode) {
+        let code = code.as_str_name();
+        self.0.get_or_create(&ErrorLabels { code }).inc();
     }
 }
 

@@ -53,14 +53,23 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
 /// Whether others than the owner may read the file. Where permissions are not those of unix, it is
 /// not known, and the answer is no.
 pub fn is_readable_by_others(path: &Path) -> bool {
+    has_any_of(path, 0o044)
+}
+
+/// Whether everybody may write the file; else as [`is_readable_by_others`].
+pub fn is_writable_by_everybody(path: &Path) -> bool {
+    has_any_of(path, 0o002)
+}
+
+fn has_any_of(path: &Path, permissions: u32) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0)
+        fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & permissions != 0)
     }
     #[cfg(not(unix))]
     {
-        let _ = path;
+        let _ = (path, permissions);
         false
     }
 }

@@ -5,6 +5,8 @@
 //!  127.0.0.1:50002   --compat only    pb.* in plaintext, without tokens
 //!  127.0.0.1:9090    if asked for     /metrics, /healthz
 //! ```
+//!
+//! Each has only so many connections at once, and keeps none that is silent: see `connections`.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,7 +17,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
@@ -33,6 +34,7 @@ use crate::api::{
     DESCRIPTIONS, FundingService, HistoryService, OperationsService, PaymentService,
     PaymentsService, SessionsService, TokensService, WatchingService,
 };
+use crate::connections::{CONNECTIONS, Connections, HANDSHAKE_WITHIN, PING_EVERY};
 use crate::node::Node;
 use crate::settings::Settings;
 use crate::{Error, private_file, tls};
@@ -43,8 +45,6 @@ pub const ADDRESS_FILE: &str = "perund.address";
 pub const TOKEN_FILE: &str = "admin.token";
 /// The longest message that is taken, in bytes.
 const MAX_MESSAGE: usize = 1024 * 1024;
-/// How long a TLS handshake may take.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long calls have to end once everything is closed.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
@@ -92,7 +92,7 @@ impl Serving {
             .layer(node.metrics().layer())
             .layer(access)
             .add_routes(routes);
-        let incoming = TcpListenerStream::new(listener);
+        let incoming = Connections::of(listener, CONNECTIONS).stream();
         let stopping = stopped(Arc::clone(&node));
         let mut servers = vec![tokio::spawn(
             router.serve_with_incoming_shutdown(incoming, stopping),
@@ -112,7 +112,7 @@ impl Serving {
                     .layer(node.metrics().layer())
                     .layer(access)
                     .add_routes(routes);
-                let incoming = TcpListenerStream::new(listener);
+                let incoming = Connections::of(listener, CONNECTIONS).stream();
                 let stopping = stopped(Arc::clone(&node));
                 servers.push(tokio::spawn(
                     router.serve_with_incoming_shutdown(incoming, stopping),
@@ -210,8 +210,8 @@ async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener, Error> {
 fn builder() -> Server {
     Server::builder()
         // A connection whose other end is gone must not keep a subscription.
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .http2_keepalive_interval(Some(PING_EVERY))
+        .http2_keepalive_timeout(Some(PING_EVERY))
         .max_concurrent_streams(Some(4096))
 }
 

@@ -5,9 +5,11 @@
 //!  later:        tls.crt ──> the server, and ──copied──> clients, who pin it: no authority is asked
 //! ```
 //!
-//! Who has a certificate of an authority puts it and its key there instead, under the same names.
+//! Who has a certificate of an authority puts it and its key there instead, under the same names: the
+//! node's certificate first, and behind it those of authorities.
 
 mod check;
+mod pin;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -24,6 +26,8 @@ use zeroize::Zeroizing;
 use crate::Error;
 use crate::password::{Secret, warn_of_readers};
 use crate::private_file;
+
+pub use self::pin::Pin;
 
 /// The certificate's file in the data folder: what clients pin.
 pub const CERTIFICATE_FILE: &str = "tls.crt";

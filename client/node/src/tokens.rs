@@ -14,23 +14,25 @@
 mod file;
 mod record;
 mod spent;
+mod token;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use candid::Principal;
 use perun_protocol::Amount;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::watch;
 
 use self::file::File;
 use self::record::Record;
 pub use self::spent::Entry;
 use self::spent::Windows;
-use crate::access::{Caller, Traffic};
+pub(crate) use self::token::Token;
+use crate::access::Caller;
+use crate::lock::lock;
 use crate::password::Secret;
 use crate::{Error, Resource, clock, private_file};
 
@@ -41,7 +43,9 @@ pub const PREFIX: &str = "perun_";
 const MAX_TOKENS: usize = 4096;
 
 /// What a token allows; each allows what those before it do.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// See channels, contacts, history and events.
@@ -104,15 +108,6 @@ struct Inner {
 
 /// Seconds since 1970.
 type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
-
-/// A token in memory.
-pub(crate) struct Token {
-    pub(crate) record: Record,
-    windows: Mutex<Windows>,
-    is_revoked: watch::Sender<bool>,
-    /// The calls that are made with it.
-    pub(crate) traffic: Traffic,
-}
 
 impl Tokens {
     /// Opens the file, or makes it. One process at a time.
@@ -310,59 +305,6 @@ impl Tokens {
     }
 }
 
-impl Token {
-    fn new(record: Record, windows: Windows) -> Self {
-        Self {
-            windows: Mutex::new(windows),
-            is_revoked: watch::Sender::new(record.is_revoked),
-            traffic: Traffic::default(),
-            record,
-        }
-    }
-
-    /// Refuses a token that was revoked, or has expired.
-    pub(crate) fn check_is_good(&self, now_s: u64) -> Result<(), Error> {
-        let id = &self.record.id;
-        let message = if *self.is_revoked.borrow() {
-            format!("the token {id} was revoked")
-        } else if self
-            .record
-            .expiry_s
-            .is_some_and(|expiry_s| expiry_s <= now_s)
-        {
-            format!("the token {id} has expired")
-        } else {
-            return Ok(());
-        };
-        Err(Error::Unauthenticated { message })
-    }
-
-    /// Ends when the token is revoked.
-    pub(crate) async fn revoked(&self) {
-        let mut is_revoked = self.is_revoked.subscribe();
-        // It lives as long as this future.
-        let _ = is_revoked.wait_for(|is_revoked| *is_revoked).await;
-    }
-
-    fn is_over(&self, now_s: u64) -> bool {
-        self.check_is_good(now_s).is_err()
-    }
-
-    fn info(&self, now_s: u64) -> TokenInfo {
-        let record = self.record.clone();
-        TokenInfo {
-            id: record.id,
-            label: record.label,
-            scope: record.scope,
-            session: record.session,
-            limits: record.limits,
-            spent: lock(&self.windows).spent(now_s),
-            expiry_s: record.expiry_s,
-            is_revoked: *self.is_revoked.borrow(),
-        }
-    }
-}
-
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -380,12 +322,6 @@ impl fmt::Debug for Tokens {
     }
 }
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Token").field(&self.record).finish()
-    }
-}
-
 /// What is kept of a secret. It has 256 random bits: nothing slower is needed.
 fn hash(secret: &str) -> [u8; 32] {
     Sha256::new()
@@ -398,10 +334,6 @@ fn hash(secret: &str) -> [u8; 32] {
 /// A clock before 1970 is wrong; tokens expire late then, and limits still hold.
 fn now_s() -> u64 {
     u64::try_from(clock::seconds()).unwrap_or(0)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

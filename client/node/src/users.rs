@@ -108,7 +108,7 @@ fn configuration(user: &NewUser, public: &PublicKeys) -> String {
     let off_chain = show_identity(&public.off_chain);
     let wallet = "keystorePath: ./keystore";
     format!(
-        "# A user of the node, in the format of perun-node. Paths are relative to this folder.\n\
+        "# A user of the node, in the format of perun-node. Paths are within this folder.\n\
          # The password is given when the session is opened, or named here by one of\n\
          # passwordFile: and passwordEnv: in both wallets.\n\
          user:\n  \

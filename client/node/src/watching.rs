@@ -13,6 +13,7 @@ use perun_protocol::signature::Signer as _;
 
 use crate::Error;
 use crate::backup::Live;
+use crate::replica::Replica;
 use crate::settings::Settings;
 
 /// The folder in the data folder.
@@ -39,14 +40,15 @@ impl Watching {
             ..Config::default()
         };
         let chain = Chain::new(Funder::new(adjudicator));
-        let started = Watcher::start(config, chain, Arc::clone(&store) as Arc<_>).await;
-        let watcher = started.map_err(|error| match error {
-            StartError::Adjudicator(error) => Error::ChainNotReachable {
-                url: settings.chain_url.clone(),
-                cause: error.to_string(),
-            },
+        let replica = Replica::of(settings);
+        let failure = |error| match error {
+            StartError::Adjudicator(error) => replica.unreachable(&error),
             error => unusable(&folder, &error),
-        })?;
+        };
+        let started = Watcher::start(config, chain, Arc::clone(&store) as Arc<_>);
+        // All that it waits for is the adjudicator's time.
+        let started = async { started.await.map_err(failure) };
+        let watcher = replica.in_time(started).await?;
         Ok(Self {
             watcher,
             store,

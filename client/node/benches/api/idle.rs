@@ -133,6 +133,10 @@ pub async fn measure() {
     );
 
     let many = Stored::make(&network, &identity, CHANNELS).await;
+    println!(
+        "    and up to {} bytes of the store's pages, of which it keeps 4 MiB at most",
+        many.pages() / CHANNELS
+    );
     let before = HEAP.current_usage();
     let began = Instant::now();
     let client = many.start().await;
@@ -225,6 +229,16 @@ impl Stored {
     fn open(&self) -> FileStore {
         let folder = self.scratch.path().join("store");
         FileStore::open(&folder, &self.ours.public_key()).unwrap()
+    }
+
+    /// What the store keeps of its pages in memory once everything was read.
+    fn pages(&self) -> usize {
+        let before = HEAP.current_usage();
+        let store = self.open();
+        drop(store.load().unwrap());
+        let pages = HEAP.current_usage().saturating_sub(before);
+        store.close().unwrap();
+        pages
     }
 
     async fn start(&self) -> Client {

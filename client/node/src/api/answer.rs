@@ -23,22 +23,20 @@ fn is_status(error: &Error) -> bool {
     )
 }
 
-/// The error of an answer that says nothing else; a status for callers who may not call.
-pub(super) fn error_of(result: Result<(), Error>) -> Result<Option<pb::MsgError>, Status> {
-    match result {
-        Ok(()) => Ok(None),
-        Err(error) if is_status(&error) => Err(error.to_status()),
-        Err(error) => Ok(Some(error.to_message())),
-    }
-}
-
 /// The answer that a result is.
 pub(super) fn answer<A: Answer>(result: Result<A::Success, Error>) -> Result<Response<A>, Status> {
     match result {
         Ok(success) => Ok(Response::new(A::success(success))),
         Err(error) if is_status(&error) => Err(error.to_status()),
-        Err(error) => Ok(Response::new(A::error(error.to_message()))),
+        Err(error) => Ok(refusal(A::error(error.to_message()), &error)),
     }
+}
+
+/// An answer that tells an error, marked for whoever counts them.
+pub(super) fn refusal<T>(answer: T, error: &Error) -> Response<T> {
+    let mut response = Response::new(answer);
+    response.extensions_mut().insert(error.code());
+    response
 }
 
 macro_rules! answers {
@@ -81,3 +79,22 @@ answers! {
     ClosePayChResp in close_pay_ch_resp: MsgSuccess;
     IsAssetRegisteredResp in is_asset_registered_resp: MsgSuccess;
 }
+
+/// Answers that say nothing but an error.
+macro_rules! errors {
+    ($($answer:ident)*) => {$(
+        impl Answer for pb::$answer {
+            type Success = ();
+
+            fn success((): ()) -> Self {
+                Self { error: None }
+            }
+
+            fn error(error: pb::MsgError) -> Self {
+                Self { error: Some(error) }
+            }
+        }
+    )*};
+}
+
+errors! { FundResp RegisterResp WithdrawResp ProgressResp UnsubscribeResp StopWatchingResp }

@@ -17,13 +17,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use self::subscriptions::Subscriptions;
-use super::answer::{answer, error_of};
+use super::answer::answer;
 use super::money::{Key, once, spending};
 use super::pb;
 use super::pb::funding_api_server::FundingApi;
 use super::values;
 use crate::access::caller_of;
 use crate::node::Node;
+use crate::session::Failure;
 use crate::tokens::Scope;
 use crate::{Error, Resource};
 
@@ -122,16 +123,17 @@ impl FundingApi for FundingService {
             self.subscriptions.learn(&params);
             let shares = funding.rows().map(|row| row[part.index()]);
             let cost: Vec<(AssetId, _)> = params.assets().iter().copied().zip(shares).collect();
-            let funding = acting::fund(&self.node, &session, &params, part, &funding);
             let paying = async {
+                let funded = acting::fund(&self.node, &session, &params, part, &funding);
+                // Of several assets some may be deposited whatever kept the others.
+                let funding = async { funded.await.map_err(Failure::Uncertain) };
                 spending(&caller, &cost, funding).await?;
                 Ok(pb::FundResp::default())
             };
             once(&session, key.as_ref(), &request, async { Ok(None) }, paying).await?;
             Ok(())
         };
-        let error = error_of(funded.await)?;
-        Ok(Response::new(pb::FundResp { error }))
+        answer(funded.await)
     }
 
     async fn register(
@@ -151,8 +153,7 @@ impl FundingApi for FundingService {
             self.subscriptions.learn(&order.params);
             acting::register(&self.node, &session, &order).await
         };
-        let error = error_of(registered.await)?;
-        Ok(Response::new(pb::RegisterResp { error }))
+        answer(registered.await)
     }
 
     async fn withdraw(
@@ -172,8 +173,7 @@ impl FundingApi for FundingService {
             self.subscriptions.learn(&order.params);
             acting::withdraw(&self.node, &session, &order).await
         };
-        let error = error_of(withdrawn.await)?;
-        Ok(Response::new(pb::WithdrawResp { error }))
+        answer(withdrawn.await)
     }
 
     async fn progress(
@@ -189,8 +189,7 @@ impl FundingApi for FundingService {
                 message: "no app of this chain moves a state by itself".into(),
             })
         });
-        let error = error_of(refused)?;
-        Ok(Response::new(pb::ProgressResp { error }))
+        answer(refused)
     }
 
     type SubscribeStream = ReceiverStream<Result<pb::SubscribeResp, Status>>;
@@ -229,8 +228,7 @@ impl FundingApi for FundingService {
                 )),
             }
         };
-        let error = error_of(unsubscribe())?;
-        Ok(Response::new(pb::UnsubscribeResp { error }))
+        answer(unsubscribe())
     }
 }
 

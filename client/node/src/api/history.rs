@@ -3,23 +3,25 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio_stream::Stream;
+use futures::stream::{self, Stream};
+use perun_canister_api::convert::principal_to_candid;
+use perun_protocol::{AssetId, ChannelId};
 use tonic::{Request, Response, Status};
 
 use super::v1;
 use super::v1::history_server::History;
 use crate::access::caller_of;
-use crate::history::{Filter, to_message};
+use crate::contacts::{Contacts, show_identity};
+use crate::currency::Currencies;
+use crate::history::{Export, Filter, Record};
 use crate::node::Node;
-use crate::session::{Session, parse_channel};
+use crate::session::{Session, parse_channel, unknown_session};
 use crate::tokens::Scope;
 use crate::{Error, Resource};
 
 /// How many payments a page has unless the caller says so, and at most.
 const LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
-/// Bytes of an export that travel in one message.
-const CHUNK: usize = 64 * 1024;
 
 /// Serves `History` of a node.
 pub struct HistoryService {
@@ -59,7 +61,7 @@ impl History for HistoryService {
         let (contacts, currencies) = (session.contacts(), session.currencies());
         Ok(Response::new(v1::ListHistoryResponse {
             payments: records
-                .map(|record| to_message(record, contacts, currencies))
+                .map(|record| message_of(record, contacts, currencies))
                 .collect(),
             next_page_token: page.next.unwrap_or_default(),
         }))
@@ -74,17 +76,54 @@ impl History for HistoryService {
     ) -> Result<Response<Self::ExportStream>, Status> {
         let session = self.session(&request, &request.get_ref().session_id)?;
         let channel = channel_of(&request.get_ref().channel)?;
-        let exported = session.history().export(session.client(), &channel);
-        let exported = exported.await?.into_bytes();
-        let chunks: Vec<_> = exported
-            .chunks(CHUNK)
-            .map(|chunk| {
-                Ok(v1::ExportHistoryResponse {
-                    chunk: chunk.to_vec(),
-                })
-            })
-            .collect();
-        Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
+        let export = session.history().export(session.client(), &channel).await?;
+        // Whoever takes their time keeps no session open.
+        let session = Arc::downgrade(&session);
+        let id = request.into_inner().session_id;
+        let chunks = stream::try_unfold(export, move |export| {
+            let open = session.upgrade().ok_or_else(|| unknown_session(&id));
+            async move { Ok(next_chunk(&*open?, export).await?) }
+        });
+        Ok(Response::new(Box::pin(chunks)))
+    }
+}
+
+async fn next_chunk(
+    session: &Session,
+    export: Export,
+) -> Result<Option<(v1::ExportHistoryResponse, Export)>, Error> {
+    let more = session.history().export_more(session.client(), export);
+    let message = |(chunk, export)| (v1::ExportHistoryResponse { chunk }, export);
+    Ok(more.await?.map(message))
+}
+
+/// A record with the names that this side has for what is in it.
+fn message_of(record: &Record, contacts: &Contacts, currencies: &Currencies) -> v1::PaymentRecord {
+    let contact = contacts.by_identity(&record.peer);
+    let (currency, amount) = match currencies.of_asset(&record.asset) {
+        Some(currency) => (currency.symbol.clone(), currency.show(record.amount)),
+        // How many digits it has is not known: in its smallest unit, which no currency is called.
+        None => {
+            let AssetId::Icrc(ledger) = &record.asset;
+            let ledger = principal_to_candid(ledger);
+            (format!("units of {ledger}"), record.amount.to_string())
+        }
+    };
+    v1::PaymentRecord {
+        channel: hex::encode(record.channel.as_bytes()),
+        peer_alias: contact.map_or_else(|| show_identity(&record.peer), |contact| contact.alias),
+        version: record.version.number(),
+        index: record.index,
+        at_ms: record.at_ms,
+        time_is_late: record.time_is_late,
+        direction: match record.is_sent {
+            true => v1::Direction::Sent.into(),
+            false => v1::Direction::Received.into(),
+        },
+        currency,
+        amount,
+        memo_hash: record.memo.map(hex::encode).unwrap_or_default(),
+        memo: record.memo_text.clone().unwrap_or_default(),
     }
 }
 
@@ -112,6 +151,55 @@ fn filter(session: &Session, request: &v1::ListHistoryRequest) -> Result<Filter,
     })
 }
 
-fn channel_of(text: &str) -> Result<perun_protocol::ChannelId, Error> {
+fn channel_of(text: &str) -> Result<ChannelId, Error> {
     parse_channel(text).ok_or_else(|| Error::not_found(Resource::Channel, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use perun_protocol::{Amount, Principal, SecretKey, Signer as _, Version};
+
+    use super::*;
+    use crate::contacts::Peer;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn a_record_is_told_with_names_where_there_are_some() {
+        let folder = Scratch::new();
+        let contacts = Contacts::open(&folder.path().join("contacts.yaml")).unwrap();
+        let currencies = Currencies::new("");
+        let peer = SecretKey::from_bytes(&[1; 32]).unwrap().public_key();
+        let ledger = Principal::from_slice(&[1, 2, 3]).unwrap();
+        let record = Record {
+            channel: ChannelId::from_bytes([1; 32]),
+            peer,
+            version: Version::new(1),
+            index: 0,
+            at_ms: 5,
+            time_is_late: true,
+            is_sent: false,
+            asset: AssetId::Icrc(ledger),
+            amount: Amount::new(12),
+            memo: Some([2; 32]),
+            memo_text: None,
+        };
+        let told = message_of(&record, &contacts, &currencies);
+        assert_eq!(told.peer_alias, show_identity(&peer));
+        assert!(told.currency.starts_with("units of "));
+        assert_eq!(
+            (told.amount.as_str(), told.memo_hash.clone()),
+            ("12", "02".repeat(32))
+        );
+        assert_eq!(told.direction(), v1::Direction::Received);
+        let bob = Peer {
+            alias: "bob".into(),
+            identity: peer,
+            address: "localhost:1".into(),
+        };
+        contacts.add(bob).unwrap();
+        assert_eq!(
+            message_of(&record, &contacts, &currencies).peer_alias,
+            "bob"
+        );
+    }
 }

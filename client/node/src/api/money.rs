@@ -8,15 +8,33 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Request, Status};
 
 use crate::Error;
-use crate::access::{Caller, Spending};
+use crate::access::{Caller, Spending, caller_of};
 use crate::idempotency::{Begin, Ticket};
-use crate::session::{Session, has_no_effect, ledger_of};
+use crate::session::{Failure, Session, ledger_of};
 use crate::tokens::Scope;
 
 /// The metadata that names a call.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// How long a key can be.
 const KEY_LENGTH: usize = 128;
+
+/// A call that can move money, as it was made.
+pub(super) struct Call<R> {
+    pub(super) caller: Caller,
+    pub(super) key: Option<Key>,
+    pub(super) request: R,
+}
+
+impl<R> Call<R> {
+    /// The call that a request is.
+    pub(super) fn of(request: Request<R>) -> Result<Self, Status> {
+        Ok(Self {
+            caller: caller_of(&request)?,
+            key: Key::of(&request)?,
+            request: request.into_inner(),
+        })
+    }
+}
 
 /// What the caller calls its call, so that it has no second effect when it is made again.
 pub(super) struct Key(String);
@@ -67,7 +85,7 @@ pub(super) async fn once<T: Message + Default, R: Message>(
     key: Option<&Key>,
     request: &R,
     found: impl Future<Output = Result<Option<T>, Error>>,
-    act: impl Future<Output = Result<T, Error>>,
+    act: impl Future<Output = Result<T, Failure>>,
 ) -> Result<Once<T>, Error> {
     let Some(key) = key else {
         return Ok(Once {
@@ -109,11 +127,11 @@ pub(super) async fn once<T: Message + Default, R: Message>(
                 was_made_before: false,
             })
         }
-        Err(error) => {
-            if has_no_effect(&error) {
+        Err(failure) => {
+            if let Failure::NoEffect(_) = &failure {
                 ticket.failed();
             }
-            Err(error)
+            Err(failure.into())
         }
     }
 }
@@ -153,10 +171,8 @@ pub(super) fn reserve(caller: &Caller, cost: &[(AssetId, Amount)]) -> Result<Res
 
 impl Reserved {
     /// The call has ended: what certainly did not move can be spent again.
-    pub(super) fn settle<T>(self, ended: Result<T, Error>) -> Result<T, Error> {
-        if let (Some(spending), Err(error)) = (self.0, &ended)
-            && has_no_effect(error)
-        {
+    pub(super) fn settle<T>(self, ended: Result<T, Failure>) -> Result<T, Failure> {
+        if let (Some(spending), Err(Failure::NoEffect(_))) = (self.0, &ended) {
             spending.refund();
         }
         ended
@@ -167,8 +183,8 @@ impl Reserved {
 pub(super) async fn spending<T>(
     caller: &Caller,
     cost: &[(AssetId, Amount)],
-    act: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let reserved = reserve(caller, cost)?;
+    act: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let reserved = reserve(caller, cost).map_err(Failure::NoEffect)?;
     reserved.settle(act.await)
 }

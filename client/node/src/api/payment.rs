@@ -1,5 +1,8 @@
 //! perun-node's `Payment_API`.
 
+mod opening;
+mod updating;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
 use super::answer::{Answer, answer};
-use super::money::{Key, once, reserve, spending, to_the_end};
+use super::money::{Call, to_the_end};
 use super::pb;
 use super::pb::payment_api_server::PaymentApi;
 use crate::access::caller_of;
@@ -20,7 +23,6 @@ use crate::tokens::Scope;
 use crate::{Error, clock};
 
 /// Serves `Payment_API` of a node.
-#[derive(Clone)]
 pub struct PaymentService {
     node: Arc<Node>,
 }
@@ -150,34 +152,11 @@ impl PaymentApi for PaymentService {
         &self,
         request: Request<pb::OpenPayChReq>,
     ) -> Result<Response<pb::OpenPayChResp>, Status> {
-        let caller = caller_of(&request)?;
-        let key = Key::of(&request)?;
-        let mut request = request.into_inner();
-        let id = std::mem::take(&mut request.session_id);
-        let service = self.clone();
-        let opened = to_the_end(async move {
-            let session = service.node.session_for(&caller, Scope::Spend, &id)?;
-            let balances = request.opening_bal_info.as_ref();
-            let balances = balances.ok_or_else(|| {
-                Error::invalid("openingBalInfo", "", "opening balances are expected")
-            })?;
-            let order = session.opening_order(balances, request.challenge_dur_secs)?;
-            let mark = key.as_ref().map(|key| key.mark("OpenPayCh"));
-            let order = match mark {
-                Some(mark) => order.with_mark(mark),
-                None => order,
-            };
-            let found = async { Ok(mark.and_then(|mark| session.opened_with(&mark))) };
-            let opening = async {
-                let cost = order.cost();
-                spending(&caller, &cost, session.open_channel(order)).await
-            };
-            let opened = once(&session, key.as_ref(), &request, found, opening).await?;
-            Ok(pb::open_pay_ch_resp::MsgSuccess {
-                opened_pay_ch_info: Some(opened.value),
-            })
-        });
-        answer(opened.await)
+        let opening = opening::open(Arc::clone(&self.node), Call::of(request)?);
+        let opened = to_the_end(opening).await;
+        answer(opened.map(|info| pb::open_pay_ch_resp::MsgSuccess {
+            opened_pay_ch_info: Some(info),
+        }))
     }
 
     async fn get_pay_chs_info(
@@ -224,42 +203,8 @@ impl PaymentApi for PaymentService {
         &self,
         request: Request<pb::RespondPayChProposalReq>,
     ) -> Result<Response<pb::RespondPayChProposalResp>, Status> {
-        let caller = caller_of(&request)?;
-        let key = Key::of(&request)?;
-        let mut request = request.into_inner();
-        let session_id = std::mem::take(&mut request.session_id);
-        let service = self.clone();
-        let responded = to_the_end(async move {
-            let session = service
-                .node
-                .session_for(&caller, Scope::Receive, &session_id)?;
-            let id = &request.proposal_id;
-            if !request.accept {
-                session.reject_proposal(id)?;
-                return Ok(None);
-            }
-            let accepting = async {
-                let taken = session.take_proposal(id)?;
-                let reserved = match reserve(&caller, &taken.cost()) {
-                    Ok(reserved) => reserved,
-                    Err(error) => {
-                        session.put_back(taken);
-                        return Err(error);
-                    }
-                };
-                reserved.settle(session.accept_proposal(taken).await)
-            };
-            let accepted = once(
-                &session,
-                key.as_ref(),
-                &request,
-                async { Ok(None) },
-                accepting,
-            )
-            .await?;
-            Ok(Some(accepted.value))
-        });
-        let responded = responded.await;
+        let responding = opening::respond(Arc::clone(&self.node), Call::of(request)?);
+        let responded = to_the_end(responding).await;
         answer(
             responded.map(|info| pb::respond_pay_ch_proposal_resp::MsgSuccess {
                 opened_pay_ch_info: info,
@@ -304,32 +249,11 @@ impl PaymentApi for PaymentService {
         &self,
         request: Request<pb::SendPayChUpdateReq>,
     ) -> Result<Response<pb::SendPayChUpdateResp>, Status> {
-        let caller = caller_of(&request)?;
-        let key = Key::of(&request)?;
-        let mut request = request.into_inner();
-        let id = std::mem::take(&mut request.session_id);
-        let service = self.clone();
-        let sent = to_the_end(async move {
-            let session = service.node.session_for(&caller, Scope::Receive, &id)?;
-            let order = session.payment_order(&request.ch_id, &request.payments)?;
-            let memo = key.as_ref().map(|key| key.mark("SendPayChUpdate"));
-            let channels = [order.channel().clone()];
-            let found = async {
-                match memo {
-                    Some(memo) => session.find_paid(&channels, &memo).await,
-                    None => Ok(None),
-                }
-            };
-            let paying = async {
-                let cost = order.cost();
-                spending(&caller, &cost, session.pay(order, memo)).await
-            };
-            let paid = once(&session, key.as_ref(), &request, found, paying).await?;
-            Ok(pb::send_pay_ch_update_resp::MsgSuccess {
-                updated_pay_ch_info: Some(paid.value),
-            })
-        });
-        answer(sent.await)
+        let sending = updating::send(Arc::clone(&self.node), Call::of(request)?);
+        let sent = to_the_end(sending).await;
+        answer(sent.map(|info| pb::send_pay_ch_update_resp::MsgSuccess {
+            updated_pay_ch_info: Some(info),
+        }))
     }
 
     type SubPayChUpdatesStream = Notifications<pb::SubPayChUpdatesResp>;
@@ -359,41 +283,8 @@ impl PaymentApi for PaymentService {
         &self,
         request: Request<pb::RespondPayChUpdateReq>,
     ) -> Result<Response<pb::RespondPayChUpdateResp>, Status> {
-        let caller = caller_of(&request)?;
-        let key = Key::of(&request)?;
-        let mut request = request.into_inner();
-        let session_id = std::mem::take(&mut request.session_id);
-        let service = self.clone();
-        let responded = to_the_end(async move {
-            let session = service
-                .node
-                .session_for(&caller, Scope::Receive, &session_id)?;
-            let (channel, update) = (&request.ch_id, &request.update_id);
-            if !request.accept {
-                return session.reject_update(channel, update);
-            }
-            let accepting = async {
-                let taken = session.take_update(channel, update)?;
-                let reserved = match reserve(&caller, &taken.cost()) {
-                    Ok(reserved) => reserved,
-                    Err(error) => {
-                        taken.put_back();
-                        return Err(error);
-                    }
-                };
-                reserved.settle(session.accept_update(taken).await)
-            };
-            let accepted = once(
-                &session,
-                key.as_ref(),
-                &request,
-                async { Ok(None) },
-                accepting,
-            )
-            .await?;
-            Ok(accepted.value)
-        });
-        let responded = responded.await;
+        let responding = updating::respond(Arc::clone(&self.node), Call::of(request)?);
+        let responded = to_the_end(responding).await;
         answer(
             responded.map(|info| pb::respond_pay_ch_update_resp::MsgSuccess {
                 updated_pay_ch_info: Some(info),
@@ -449,14 +340,14 @@ where
     A: Answer + Send + 'static,
     A::Success: Send + 'static,
 {
-    let stream: Notifications<A> = match subscribed {
+    match subscribed {
         Ok(receiver) => {
-            Box::pin(ReceiverStream::new(receiver).map(|notice| Ok(A::success(notice))))
+            let notices = ReceiverStream::new(receiver).map(|notice| Ok(A::success(notice)));
+            Ok(Response::new(Box::pin(notices)))
         }
         Err(error) => {
-            let refused = answer::<A>(Err(error))?.into_inner();
-            Box::pin(tokio_stream::once(Ok(refused)))
+            let refused = answer::<A>(Err(error))?;
+            Ok(refused.map(|refused| Box::pin(tokio_stream::once(Ok(refused))) as _))
         }
-    };
-    Ok(Response::new(stream))
+    }
 }

@@ -17,7 +17,7 @@ use crate::contacts::show_identity;
 use crate::currency::Currency;
 use crate::node::Node;
 use crate::request::{PaymentRequest, check_memo};
-use crate::session::Session;
+use crate::session::{Failure, PaymentOrder, Session};
 use crate::tokens::Scope;
 use crate::{Error, Resource, clock};
 
@@ -194,6 +194,21 @@ struct Way {
     text: String,
 }
 
+impl Way {
+    fn order(&self, session: &Session) -> Result<PaymentOrder, Error> {
+        let channel = match (&self.channel, &self.peer) {
+            (Some(channel), _) => session.channel(channel)?,
+            (None, Some(peer)) => session.channel_to(peer, &self.currency.asset, self.amount)?,
+            (None, None) => {
+                let requirement = "a peer or a channel is expected";
+                return Err(Error::invalid("peer_alias", "", requirement));
+            }
+        };
+        let amount = self.currency.show(self.amount);
+        session.single_payment(&channel, &self.currency.symbol, &amount)
+    }
+}
+
 async fn pay_once<R: Message>(
     session: Arc<Session>,
     caller: Caller,
@@ -213,19 +228,7 @@ async fn pay_once<R: Message>(
         session.find_paid(&channels, memo).await
     };
     let paying = async {
-        let channel = match (&way.channel, &way.peer) {
-            (Some(channel), _) => session.channel(channel)?,
-            (None, Some(peer)) => session.channel_to(peer, &way.currency.asset, way.amount)?,
-            (None, None) => {
-                return Err(Error::invalid(
-                    "peer_alias",
-                    "",
-                    "a peer or a channel is expected",
-                ));
-            }
-        };
-        let amount = way.currency.show(way.amount);
-        let order = session.single_payment(&channel, &way.currency.symbol, &amount)?;
+        let order = way.order(&session).map_err(Failure::NoEffect)?;
         if let Some(memo) = way.memo {
             session.history().note_memo(memo, &way.text);
         }

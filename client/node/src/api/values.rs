@@ -4,18 +4,17 @@
 //! leave out ([`pb::Params::canonical`], [`pb::State::funding`]) has to be told, or to follow from the
 //! rest; and whatever they tell twice has to agree.
 
-use perun_client::watcher::Sighting;
-use perun_protocol::dispute::Rank;
+mod telling;
+
 use perun_protocol::encoding::Canonical as _;
 use perun_protocol::signature::{Libsecp256k1, Signature};
 use perun_protocol::{
     Allocation, Amount, App, AssetId, Balances, ChallengeDuration, ChannelId, ChannelKind, Nonce,
-    Params, Participant, Principal, PublicKey, SignedState, State, Timestamp,
-    UnverifiedSignedState, Version,
+    Params, Participant, Principal, PublicKey, SignedState, State, UnverifiedSignedState, Version,
 };
 
+pub(super) use self::telling::{concluded, registered, sighting};
 use super::pb;
-use super::pb::adjudicator_event_base::{Timeout, TimeoutType};
 use crate::Error;
 
 /// Params, as told by them and, if they do not tell all, by a state.
@@ -229,121 +228,6 @@ pub(super) fn channel_id(bytes: &[u8]) -> Result<ChannelId, Error> {
 pub(super) fn ledger(name: &'static str, bytes: &[u8]) -> Result<candid::Principal, Error> {
     let id = candid::Principal::try_from_slice(bytes);
     id.map_err(|_| wrong(name, bytes, "the bytes of a canister id are expected"))
-}
-
-/// A state as perun-node tells it.
-pub(super) fn told_state(state: &State, params: &Params) -> pb::State {
-    let assets = params.assets().iter();
-    let assets = assets.map(|AssetId::Icrc(ledger)| ledger.as_slice().to_vec());
-    pb::State {
-        id: state.channel().as_bytes().to_vec(),
-        version: state.version().number(),
-        app: match params.app() {
-            App::None => Vec::new(),
-            App::Id(id) => id.to_vec(),
-        },
-        allocation: Some(pb::Allocation {
-            assets: assets.collect(),
-            balances: Some(told_balances(&state.allocation().balances)),
-            locked: Vec::new(),
-        }),
-        data: state.app_data().to_vec(),
-        is_final: state.is_final(),
-        funding: Some(told_balances(state.funding())),
-    }
-}
-
-/// Balances as perun-node tells them.
-pub(super) fn told_balances(balances: &Balances) -> pb::Balances {
-    let bytes = |amount: &Amount| {
-        let bytes = amount.units().to_be_bytes();
-        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-        bytes[zeros..].to_vec()
-    };
-    let row = |row: &[Amount]| pb::Balance {
-        balance: row.iter().map(bytes).collect(),
-    };
-    pb::Balances {
-        balances: balances.rows().map(row).collect(),
-    }
-}
-
-/// That a claim is registered.
-pub(super) fn registered(
-    channel: &ChannelId,
-    rank: Rank,
-    timeout: Timestamp,
-    signed: Option<(&SignedState, &Params)>,
-) -> pb::RegisteredEvent {
-    let version = match rank {
-        Rank::Refund => Version::INITIAL,
-        Rank::State(version) => version,
-    };
-    let signatures = |signed: &SignedState| {
-        let signatures = signed.signatures().iter();
-        signatures
-            .map(|signature| signature.as_bytes().to_vec())
-            .collect()
-    };
-    pb::RegisteredEvent {
-        adjudicator_event_base: Some(base(channel, version, Some(timeout))),
-        state: signed.map(|(signed, params)| told_state(signed.state(), params)),
-        sigs: signed
-            .map(|(signed, _)| signatures(signed))
-            .unwrap_or_default(),
-    }
-}
-
-/// That a channel is concluded, by this version as far as known.
-pub(super) fn concluded(channel: &ChannelId, version: Version) -> pb::ConcludedEvent {
-    pb::ConcludedEvent {
-        adjudicator_event_base: Some(base(channel, version, None)),
-    }
-}
-
-/// What a watcher has seen.
-pub(super) fn sighting(
-    params: &Params,
-    sighting: &Sighting,
-) -> pb::start_watching_ledger_channel_resp::Response {
-    use pb::start_watching_ledger_channel_resp::Response;
-    let id = params.id();
-    match sighting {
-        Sighting::Registered {
-            rank,
-            signed,
-            timeout,
-        } => {
-            let signed = signed.as_ref().map(|signed| (signed, params));
-            Response::RegisteredEvent(registered(&id, *rank, *timeout, signed))
-        }
-        Sighting::Concluded { newest } => {
-            Response::ConcludedEvent(concluded(&id, newest.version()))
-        }
-    }
-}
-
-fn base(
-    channel: &ChannelId,
-    version: Version,
-    timeout: Option<Timestamp>,
-) -> pb::AdjudicatorEventBase {
-    let timeout = match timeout {
-        Some(timeout) => Timeout {
-            // Rounded up: not over before it is.
-            sec: i64::try_from(timeout.nanos().div_ceil(1_000_000_000)).unwrap_or(i64::MAX),
-            r#type: TimeoutType::Time.into(),
-        },
-        None => Timeout {
-            sec: 0,
-            r#type: TimeoutType::Elapsed.into(),
-        },
-    };
-    pb::AdjudicatorEventBase {
-        ch_id: channel.as_bytes().to_vec(),
-        timeout: Some(timeout),
-        version: version.number(),
-    }
 }
 
 fn kind(told: &pb::Params) -> Result<ChannelKind, Error> {

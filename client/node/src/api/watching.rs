@@ -6,9 +6,11 @@
 //! ```
 //!
 //! A watch belongs to the session by its name, and goes on when the stream has ended, over restarts of
-//! the node, until it is stopped or the channel is over.
+//! the node, until it is stopped or the channel is over. The stream ends with the session, too, and does
+//! not keep it open.
 
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use perun_client::watcher::{Sightings, WatchError};
@@ -18,6 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::answer::{answer, refusal};
 use super::pb;
 use super::pb::start_watching_ledger_channel_resp::Response as Event;
 use super::pb::watching_api_server::WatchingApi;
@@ -39,7 +42,8 @@ pub struct WatchingService {
 /// One client's stream.
 struct Watching {
     node: Arc<Node>,
-    session: Arc<Session>,
+    /// The session's name.
+    owner: String,
     params: Params,
     answers: mpsc::Sender<Result<pb::StartWatchingLedgerChannelResp, Status>>,
 }
@@ -65,7 +69,7 @@ impl WatchingService {
         let told = told.ok_or_else(|| Error::invalid("params", "", "they are missing"))?;
         let adjudicator = self.node.adjudicator_id()?;
         let params = values::params(told, first.state.as_ref(), adjudicator)?;
-        let sightings = take(&self.node, &session, &params, first).await?;
+        let sightings = take(&self.node, session.name(), &params, first).await?;
         Ok((session, params, sightings))
     }
 }
@@ -73,18 +77,15 @@ impl WatchingService {
 /// Watches by the state of a request, if it is the newest.
 async fn take(
     node: &Node,
-    session: &Session,
+    owner: &str,
     params: &Params,
     request: &pb::StartWatchingLedgerChannelReq,
 ) -> Result<Sightings, Error> {
     let state = request.state.as_ref();
     let state = state.ok_or_else(|| Error::invalid("state", "", "it is missing"))?;
     let signed = values::signed_state(state, &request.sigs, params)?;
-    let watched = node
-        .watching()
-        .watcher()
-        .watch(session.name(), params, signed)
-        .await;
+    let watcher = node.watching().watcher();
+    let watched = watcher.watch(owner, params, signed).await;
     watched.map_err(failure)
 }
 
@@ -99,17 +100,21 @@ fn failure(error: WatchError) -> Error {
 }
 
 impl Watching {
-    /// Takes newer states in and tells what is seen, until the client has gone or the channel is over.
+    /// Takes newer states in and tells what is seen, until the client has gone, the session is `closed`,
+    /// or the channel is over.
     async fn run(
         self,
+        closed: impl Future<Output = ()>,
         mut requests: Streaming<pb::StartWatchingLedgerChannelReq>,
         mut sightings: Sightings,
     ) {
+        let mut closed = pin!(closed);
         let mut are_more = true;
         loop {
             tokio::select! {
                 // The connection has ended: what is watched is watched on.
                 () = self.answers.closed() => return,
+                () = &mut closed => return,
                 () = self.node.stopping() => return,
                 sighting = sightings.next() => {
                     let Some(sighting) = sighting else {
@@ -121,10 +126,11 @@ impl Watching {
                 }
                 request = requests.next(), if are_more => match request {
                     Some(Ok(request)) => {
-                        if let Err(error) = self.take_newer(&request).await
-                            && !self.tell(Event::Error(error.to_message())).await
-                        {
-                            return;
+                        if let Err(error) = self.take_newer(&request).await {
+                            self.node.metrics().failed(&error);
+                            if !self.tell(Event::Error(error.to_message())).await {
+                                return;
+                            }
                         }
                     }
                     Some(Err(_)) => return,
@@ -146,7 +152,7 @@ impl Watching {
                 requirement,
             ));
         }
-        take(&self.node, &self.session, &self.params, request).await?;
+        take(&self.node, &self.owner, &self.params, request).await?;
         Ok(())
     }
 
@@ -176,17 +182,19 @@ impl WatchingApi for WatchingService {
             Err(error) => {
                 let response = Some(Event::Error(error.to_message()));
                 let refused = pb::StartWatchingLedgerChannelResp { response };
-                return Ok(Response::new(Box::pin(tokio_stream::once(Ok(refused)))));
+                let refused: Self::StartWatchingLedgerChannelStream =
+                    Box::pin(tokio_stream::once(Ok(refused)));
+                return Ok(refusal(refused, &error));
             }
         };
         let (answers, receiver) = mpsc::channel(ANSWERS);
         let watching = Watching {
             node: Arc::clone(&self.node),
-            session,
+            owner: session.name().to_owned(),
             params,
             answers,
         };
-        tokio::spawn(watching.run(requests, sightings));
+        tokio::spawn(watching.run(session.closed(), requests, sightings));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -213,7 +221,6 @@ impl WatchingApi for WatchingService {
                 )),
             }
         };
-        let error = super::answer::error_of(stopped.await)?;
-        Ok(Response::new(pb::StopWatchingResp { error }))
+        answer(stopped.await)
     }
 }

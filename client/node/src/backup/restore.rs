@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read, Write as _};
 use std::path::{Component, Path, PathBuf};
 
 use tar::{Archive, Entry, EntryType};
 
+use super::RESTORED;
 use super::manifest::{FORMAT, FileSum, MAX_LENGTH, Manifest, NAME, Summing};
-use super::{RESTORED, SESSIONS};
-use crate::node::TOKENS_FILE;
+use crate::node::{SESSION_FILE, TOKENS_FILE};
 use crate::server::TOKEN_FILE;
 use crate::{Error, private_file};
 
@@ -17,10 +17,11 @@ use crate::{Error, private_file};
 /// are marked: see [`RESTORED`].
 ///
 /// # Errors
-/// [`Error::FailedPrecondition`] if something is in the folder; [`Error::InvalidConfig`] of "backup", which names
-/// the file in it that is damaged.
+/// [`Error::FailedPrecondition`] if something is in the folder, if the disk is full, or if the folder is a
+/// file system of its own; [`Error::InvalidConfig`] of "backup", which names the file in it that is damaged.
 pub fn restore(backup: &Path, data: &Path) -> Result<(), Error> {
     check_empty(data)?;
+    check_place(data)?;
     let refused = |reason: String| Error::InvalidConfig {
         name: "backup".to_owned(),
         value: backup.display().to_string(),
@@ -28,16 +29,40 @@ pub fn restore(backup: &Path, data: &Path) -> Result<(), Error> {
     };
     let file = File::open(backup).map_err(|error| refused(error.to_string()))?;
     let unpacked = Unpacked::make(data)?;
-    let manifest = unpacked.fill(file).map_err(refused)?;
-    mark(&unpacked.path, &manifest).map_err(Error::internal)?;
-    forget_tokens(&unpacked.path).map_err(Error::internal)?;
-    sync_folders(&unpacked.path).map_err(Error::internal)?;
+    let manifest = unpacked.fill(file).map_err(|stop| match stop {
+        Stop::Backup(reason) => refused(reason),
+        Stop::Disk(error) => failed(data, error),
+    })?;
+    let marked = mark(&unpacked.path, &manifest)
+        .and_then(|()| forget_tokens(&unpacked.path))
+        .and_then(|()| sync_folders(&unpacked.path));
+    marked.map_err(|error| failed(data, error))?;
     unpacked.put(data).map_err(|error| failed(data, error))
+}
+
+/// Why a backup is not unpacked.
+enum Stop {
+    /// What is wrong with it, in words.
+    Backup(String),
+    /// It cannot be written.
+    Disk(io::Error),
+}
+
+impl From<String> for Stop {
+    fn from(reason: String) -> Self {
+        Self::Backup(reason)
+    }
+}
+
+impl From<&str> for Stop {
+    fn from(reason: &str) -> Self {
+        Self::Backup(reason.to_owned())
+    }
 }
 
 fn check_empty(data: &Path) -> Result<(), Error> {
     match fs::read_dir(data) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed(data, error)),
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
@@ -51,9 +76,32 @@ fn check_empty(data: &Path) -> Result<(), Error> {
     }
 }
 
+/// What is unpacked beside a folder can take its place, unless another file system begins there.
+fn check_place(data: &Path) -> Result<(), Error> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let device = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.dev());
+        let folder = device(data);
+        if folder.is_some() && folder != data.parent().and_then(device) {
+            let data = data.display();
+            let message = format!(
+                "{data} is a file system of its own, and nothing can take its place at once: restore into \
+                 a folder in it, like {data}/perund"
+            );
+            return Err(Error::FailedPrecondition { message });
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = data;
+    Ok(())
+}
+
 /// A folder beside the data folder, gone with this unless it was put in its place.
 struct Unpacked {
     path: PathBuf,
+    /// Folders above it that were not there, innermost first.
+    above: Vec<PathBuf>,
     is_placed: bool,
 }
 
@@ -64,15 +112,19 @@ impl Unpacked {
         let mut name = data.file_name().unwrap_or_default().to_owned();
         name.push(format!(".restoring-{}", hex::encode(random)));
         let path = data.with_file_name(name);
+        let above = path.ancestors().skip(1);
+        let above = above.take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let above = above.map(Path::to_owned).collect();
         private_file::create_folder(&path).map_err(|error| failed(&path, error))?;
         Ok(Self {
             path,
+            above,
             is_placed: false,
         })
     }
 
-    /// Unpacks a backup and checks everything in it. Errors are in words.
-    fn fill(&self, backup: impl Read) -> Result<Manifest, String> {
+    /// Unpacks a backup and checks everything in it.
+    fn fill(&self, backup: impl Read) -> Result<Manifest, Stop> {
         let mut archive = Archive::new(backup);
         let entries = archive.entries().map_err(|error| error.to_string())?;
         let mut found = BTreeMap::new();
@@ -82,16 +134,16 @@ impl Unpacked {
             let entry = entry.map_err(|error| format!("behind {last}: {error}"))?;
             let name = name_of(&entry)?;
             if manifest.is_some() {
-                return Err(format!("{name} is behind the manifest"));
+                return Err(format!("{name} is behind the manifest").into());
             }
-            let wrong = |error: io::Error| format!("{name}: {error}");
             if name == NAME {
                 manifest = Some(read_manifest(entry)?);
             } else {
-                let sum = unpack(entry, &self.path.join(&name)).map_err(wrong)?;
-                if found.insert(name.clone(), sum).is_some() {
-                    return Err(format!("{name} is there twice"));
+                if found.contains_key(&name) {
+                    return Err(format!("{name} is there twice").into());
                 }
+                let sum = unpack(entry, &name, &self.path.join(&name))?;
+                found.insert(name.clone(), sum);
             }
             last = name;
         }
@@ -117,9 +169,12 @@ impl Unpacked {
 
 impl Drop for Unpacked {
     fn drop(&mut self) {
-        if !self.is_placed
-            && let Err(error) = fs::remove_dir_all(&self.path)
-        {
+        if self.is_placed {
+            return;
+        }
+        let removed = fs::remove_dir_all(&self.path);
+        let mut above = self.above.iter();
+        if let Err(error) = removed.and_then(|()| above.try_for_each(fs::remove_dir)) {
             tracing::warn!(path = %self.path.display(), "what was unpacked stays: {error}");
         }
     }
@@ -141,7 +196,23 @@ fn name_of(entry: &Entry<'_, impl Read>) -> Result<String, String> {
     Ok(name)
 }
 
-fn unpack(entry: Entry<'_, impl Read>, path: &Path) -> io::Result<FileSum> {
+fn unpack(entry: Entry<'_, impl Read>, name: &str, path: &Path) -> Result<FileSum, Stop> {
+    let mut file = create(path).map_err(Stop::Disk)?;
+    let mut summing = Summing::new(entry);
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = summing.read(&mut buffer);
+        let read = read.map_err(|error| format!("{name}: {error}"))?;
+        if read == 0 {
+            break;
+        }
+        file.write_all(&buffer[..read]).map_err(Stop::Disk)?;
+    }
+    file.sync_all().map_err(Stop::Disk)?;
+    Ok(summing.sum())
+}
+
+fn create(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         private_file::create_folder(folder)?;
     }
@@ -149,11 +220,7 @@ fn unpack(entry: Entry<'_, impl Read>, path: &Path) -> io::Result<FileSum> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    let mut summing = Summing::new(entry);
-    io::copy(&mut summing, &mut file)?;
-    file.sync_all()?;
-    Ok(summing.sum())
+    options.open(path)
 }
 
 fn read_manifest(entry: Entry<'_, impl Read>) -> Result<Manifest, String> {
@@ -190,17 +257,16 @@ fn compare(manifest: &Manifest, found: &BTreeMap<String, FileSum>) -> Result<(),
     }
 }
 
-/// Marks every session.
+/// Marks every session, wherever it is.
 fn mark(folder: &Path, manifest: &Manifest) -> io::Result<()> {
-    let sessions = match fs::read_dir(folder.join(SESSIONS)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        sessions => sessions?,
-    };
-    for session in sessions {
-        let path = session?.path();
-        if path.is_dir() {
-            let text = format!("from a backup made at {}\n", manifest.made_at_s);
-            private_file::create(&path.join(RESTORED), text.as_bytes())?;
+    if folder.join(SESSION_FILE).is_file() {
+        let text = format!("from a backup made at {}\n", manifest.made_at_s);
+        private_file::create(&folder.join(RESTORED), text.as_bytes())?;
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            mark(&entry.path(), manifest)?;
         }
     }
     Ok(())
@@ -211,7 +277,7 @@ fn mark(folder: &Path, manifest: &Manifest) -> io::Result<()> {
 fn forget_tokens(folder: &Path) -> io::Result<()> {
     for name in [TOKENS_FILE, TOKEN_FILE] {
         match fs::remove_file(folder.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
@@ -236,6 +302,12 @@ fn sync(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn failed(path: &Path, error: impl std::fmt::Display) -> Error {
-    Error::internal(format!("{}: {error}", path.display()))
+fn failed(data: &Path, error: io::Error) -> Error {
+    let data = data.display();
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::FailedPrecondition {
+            message: format!("there is no room for {data}: {error}; nothing was restored"),
+        },
+        _ => Error::internal(format!("{data}: {error}")),
+    }
 }

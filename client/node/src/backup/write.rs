@@ -11,6 +11,8 @@ use tar::{Builder, EntryType, Header};
 
 use super::manifest::{FORMAT, FileSum, Manifest, NAME, Summing};
 use super::{Live, RESTORED, SESSIONS};
+use crate::node::SESSION_FILE;
+use crate::session::config::SessionConfig;
 use crate::{Error, clock, private_file};
 
 /// Of a store; made anew where it is opened.
@@ -18,23 +20,26 @@ const LOCK: &str = "lock";
 /// Where copies are made until they are in the backup.
 const COPIES: &str = ".backup-";
 
-/// Writes a backup of a data folder. `live` are the things in it that are in use, in the order in which
-/// they are to be copied.
-pub(super) fn write(data: &Path, live: &[Live], out: impl Write) -> Result<(), Error> {
+/// Writes a backup of a data folder. `elsewhere` are the folders of sessions that are not in it: in the
+/// backup they are among the others. `live` are the things that are in use, in the order in which they are
+/// to be copied.
+pub(super) fn write(
+    data: &Path,
+    elsewhere: &[PathBuf],
+    live: &[Live],
+    out: impl Write,
+) -> Result<(), Error> {
     let made_at_s = clock::seconds();
     let copies = Copies::make(data)?;
     let mut backup = Backup {
         data,
+        elsewhere,
         tar: Builder::new(out),
         files: BTreeMap::new(),
         made_at_s,
     };
+    backup.check_names()?;
     for live in live {
-        // What is elsewhere cannot be put back: it is for whoever has put it there.
-        if !live.path.starts_with(data) {
-            tracing::warn!(path = %live.path.display(), "it is not in the data folder, and not in the backup");
-            continue;
-        }
         let copy = copies.0.join("copy");
         (live.copy)(&copy)?;
         backup.add(&copy, &live.path, &[])?;
@@ -42,20 +47,42 @@ pub(super) fn write(data: &Path, live: &[Live], out: impl Write) -> Result<(), E
     }
     let in_use: Vec<&Path> = live.iter().map(|live| live.path.as_path()).collect();
     backup.add(data, data, &in_use)?;
+    for folder in elsewhere {
+        backup.add(folder, folder, &in_use)?;
+    }
     backup.finish()
 }
 
 struct Backup<'a, W: Write> {
     data: &'a Path,
+    elsewhere: &'a [PathBuf],
     tar: Builder<W>,
     files: BTreeMap<String, FileSum>,
     made_at_s: i64,
 }
 
 impl<W: Write> Backup<'_, W> {
+    /// Two users of one name could not be put back.
+    fn check_names(&self) -> Result<(), Error> {
+        for folder in self.elsewhere {
+            let taken = self.data.join(name_of(folder)?);
+            if taken.exists() {
+                let (folder, taken) = (folder.display(), taken.display());
+                let message =
+                    format!("{folder} and {taken} have the same name: rename one of them");
+                return Err(Error::FailedPrecondition { message });
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a file or folder as if it were at `place`, without what is in `but`.
     fn add(&mut self, path: &Path, place: &Path, but: &[&Path]) -> Result<(), Error> {
-        let kind = match fs::symlink_metadata(path) {
+        let metadata = match self.may_be_linked(place) {
+            true => fs::metadata(path),
+            false => fs::symlink_metadata(path),
+        };
+        let kind = match metadata {
             // Somebody has put another in its place, or it was for a moment only.
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             metadata => metadata.map_err(|error| failed(path, error))?.file_type(),
@@ -72,12 +99,8 @@ impl<W: Write> Backup<'_, W> {
 
     fn add_folder(&mut self, path: &Path, place: &Path, but: &[&Path]) -> Result<(), Error> {
         // A session that is not open must not be opened meanwhile; nobody else writes in it.
-        let is_session = place.parent() == Some(&self.data.join(SESSIONS));
-        let database = path.join("database");
-        let _locked = match is_session && database.is_dir() && !but.contains(&&*database) {
-            true => Some(lock(&database)?),
-            false => None,
-        };
+        let database = database_of(path).filter(|database| !but.contains(&&**database));
+        let _locked = database.map(|database| lock(&database)).transpose()?;
         let mut names = Vec::new();
         for entry in fs::read_dir(path).map_err(|error| failed(path, error))? {
             names.push(entry.map_err(|error| failed(path, error))?.file_name());
@@ -114,9 +137,25 @@ impl<W: Write> Backup<'_, W> {
         Ok(())
     }
 
+    /// Users' folders may be elsewhere, and only a link to them here. No other link is followed.
+    fn may_be_linked(&self, place: &Path) -> bool {
+        let sessions = self.data.join(SESSIONS);
+        place == sessions || place.parent() == Some(&sessions)
+    }
+
     /// How a place is called in the backup: relative, with slashes.
     fn name(&self, place: &Path) -> Result<String, Error> {
-        let relative = place.strip_prefix(self.data).map_err(Error::internal)?;
+        let mut folders = self.elsewhere.iter();
+        let relative = match folders.find(|folder| place.starts_with(folder)) {
+            Some(folder) => {
+                let within = place.strip_prefix(folder).map_err(Error::internal)?;
+                name_of(folder)?.join(within)
+            }
+            None => {
+                let within = place.strip_prefix(self.data).map_err(Error::internal)?;
+                within.to_owned()
+            }
+        };
         let parts = relative.iter().map(|part| {
             let text = part.to_str().map(str::to_owned);
             text.ok_or_else(|| failed(place, "its name is no text"))
@@ -139,6 +178,21 @@ impl<W: Write> Backup<'_, W> {
             .and_then(|mut out| out.flush())
             .map_err(Error::internal)
     }
+}
+
+/// Where a session that lies elsewhere is put back.
+fn name_of(folder: &Path) -> Result<PathBuf, Error> {
+    let name = folder.file_name();
+    let name = name.ok_or_else(|| failed(folder, "a session's folder has a name"))?;
+    Ok(Path::new(SESSIONS).join(name))
+}
+
+/// Where the store is of a user with this folder, if it is one and has one.
+fn database_of(folder: &Path) -> Option<PathBuf> {
+    let file = folder.join(SESSION_FILE);
+    // What cannot be read cannot be opened meanwhile.
+    let config = SessionConfig::read(&file).ok()?;
+    Some(config.database).filter(|database| database.is_dir())
 }
 
 /// Holds a store's lock.

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use channel::{ChannelCommand, CurrencyArgs, PayArgs, PaymentCommand, RequestCommand};
-pub use history::{Direction, FilterArgs, HistoryCommand, Scope, TokenCommand};
+pub use history::{Direction, FilterArgs, HistoryCommand, NewTokenArgs, TokenCommand};
 pub use node::{ChainCommand, DemoArgs, DemoCommand, NodeCommand};
 pub use session::{ContactCommand, SessionCommand};
 

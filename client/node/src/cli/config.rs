@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use super::decimal::Decimal;
 use super::failure::Failure;
+use crate::private_file;
 
 /// What the file says.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -49,6 +50,13 @@ impl Config {
             }
             Err(error) => return Err(Failure::own(file.display(), error)),
         };
+        if private_file::is_writable_by_everybody(file) {
+            return Err(Failure::Usage(format!(
+                "{} can be changed by everybody on this machine, who could so move your money: take that \
+                 right away (chmod o-w)",
+                file.display()
+            )));
+        }
         Self::parse(&text).map_err(|cause| Failure::Usage(format!("{}: {cause}", file.display())))
     }
 
@@ -66,6 +74,11 @@ impl Config {
                 .map_err(|error| format!("confirmAbove of {currency}: {error}"))?;
         }
         Ok(config)
+    }
+
+    /// Whether it is asked about anything.
+    pub fn has_limits(&self) -> bool {
+        !self.confirm_above.is_empty()
     }
 
     /// Above which amount of a currency it is asked, if there is such a limit.

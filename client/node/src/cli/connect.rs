@@ -1,14 +1,15 @@
-//! The connection to a node: TLS with its pinned certificate, and a token on each call.
+//! The connection to a node: TLS with its pinned certificate ([`Pin`]), and a token on each call.
 
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 use zeroize::Zeroizing;
 
@@ -21,6 +22,7 @@ use crate::api::v1::payments_client::PaymentsClient;
 use crate::api::v1::sessions_client::SessionsClient;
 use crate::api::v1::tokens_client::TokensClient;
 use crate::server::{ADDRESS_FILE, TOKEN_FILE};
+use crate::tls::{CERTIFICATE_FILE, Pin};
 
 /// Where a node listens if nothing is said.
 pub const DEFAULT_NODE: &str = "127.0.0.1:50001";
@@ -71,14 +73,13 @@ impl Node {
         if args.plaintext {
             return Self::connect_plaintext(address).await;
         }
-        let certificate = certificate(args)?;
+        let pin = pin(args)?;
         let bearer = bearer(args)?;
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(certificate))
-            // Only this certificate is trusted, so nothing depends on what it calls its owner.
-            .domain_name("localhost");
-        let endpoint = endpoint("https", address)?
-            .tls_config(tls)
+        let endpoint = endpoint("https", address)?;
+        let host = endpoint.uri().host().unwrap_or_default();
+        let tls = ClientTlsConfig::new().domain_name(host.trim_matches(['[', ']']));
+        let endpoint = endpoint
+            .tls_config_with_verifier(tls, Arc::new(pin))
             .map_err(|error| Failure::own("the node's certificate", error))?;
         let channel = endpoint.connect().await.map_err(|error| {
             Failure::NotReached(format!(
@@ -171,18 +172,22 @@ fn local_address(args: &ConnectionArgs) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-fn certificate(args: &ConnectionArgs) -> Result<String, Failure> {
+fn pin(args: &ConnectionArgs) -> Result<Pin, Failure> {
     let file = args
         .tls_cert
         .clone()
-        .or_else(|| data_folder(args).map(|folder| folder.join("tls.crt")))
+        .or_else(|| data_folder(args).map(|folder| folder.join(CERTIFICATE_FILE)))
         .ok_or_else(|| Failure::Usage("name the node's certificate by --tls-cert".into()))?;
-    fs::read_to_string(&file).map_err(|error| {
+    let pem = fs::read_to_string(&file).map_err(|error| {
         Failure::NotReached(format!(
             "the node's certificate is not read from {}: {error}. The node makes tls.crt in its data \
              folder at its first start; copy it from there and name it by --tls-cert",
             file.display()
         ))
+    })?;
+    Pin::from_pem(&pem).ok_or_else(|| {
+        let file = file.display();
+        Failure::NotReached(format!("there is no readable certificate in {file}"))
     })
 }
 

@@ -21,6 +21,12 @@ pub struct Decimal {
 pub struct NotADecimal(String);
 
 impl Decimal {
+    /// Nothing.
+    pub const ZERO: Self = Self {
+        whole: String::new(),
+        fraction: String::new(),
+    };
+
     /// Their sum.
     pub fn plus(&self, other: &Self) -> Self {
         let mut carry = 0;

@@ -65,8 +65,11 @@ impl Failure {
         match self {
             Self::NotReached(_) | Self::Interrupted => true,
             Self::Refused(error) => match error.category() {
-                // The request was refused before anything was done.
-                pb::ErrorCategory::ClientError => false,
+                // The request was refused before anything was done; unless another call with its key is
+                // under way, or nobody knows yet what became of it.
+                pb::ErrorCategory::ClientError => {
+                    error.code() == pb::ErrorCode::ErrFailedPreCondition
+                }
                 // What a peer has rejected is over.
                 pb::ErrorCategory::ParticipantError => {
                     error.code() != pb::ErrorCode::ErrPeerRejected

@@ -165,6 +165,7 @@ pub fn of_proposal(user: &User, notify: &pb::sub_pay_ch_proposals_resp::Notify) 
         }),
         answer_id: waiting.id,
         expiry: waiting.expiry_s,
+        challenge_dur_secs: notify.challenge_dur_secs,
         ..v1::Event::default()
     }
 }
@@ -195,6 +196,8 @@ pub fn of_update(channel: &Channel, notify: &pb::sub_pay_ch_updates_resp::Notify
         },
         expiry: notify.expiry,
         error: notify.error.clone(),
+        is_final: notify.r#type() == ChUpdateType::Final,
+        ..v1::Event::default()
     }
 }
 
@@ -213,6 +216,10 @@ pub fn waiting(event: &v1::Event, user: &User) -> Option<Waiting> {
             Kind::Proposal,
             user.names().of_request(&event.answer_id, &peer),
         ),
+        EventKind::Offered if event.is_final => {
+            let alias = user.names().of_channel(&event.channel, &peer);
+            (Kind::Close, alias)
+        }
         EventKind::Closing => (Kind::Close, user.names().of_channel(&event.channel, &peer)),
         _ => (Kind::Update, user.names().of_channel(&event.channel, &peer)),
     };

@@ -27,6 +27,7 @@ pub async fn run(
     file: Option<&Path>,
     keep_going: bool,
 ) -> Result<u8, Failure> {
+    refuse_key(context)?;
     // Questions would be answered by the next line.
     context.may_ask = false;
     let name = file.map_or("input".into(), |file| file.display().to_string());
@@ -72,6 +73,17 @@ pub async fn run(
         }
     }
     Ok(code)
+}
+
+/// Of several commands with the same key only the first would be done.
+pub fn refuse_key(context: &Context) -> Result<(), Failure> {
+    match context.call.idempotency_key {
+        None => Ok(()),
+        Some(_) => Err(Failure::Usage(
+            "--idempotency-key is one command's, and here are several: write it on the line that it is for"
+                .into(),
+        )),
+    }
 }
 
 /// Does what a line says, and prints what it answers.

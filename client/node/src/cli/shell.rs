@@ -24,15 +24,17 @@ use notices::Notices;
 use super::args::{ChannelCommand, Command, PaymentCommand};
 use super::context::Context;
 use super::failure::Failure;
-use super::script::{Next, run_line};
+use super::script::{Next, refuse_key, run_line};
 use super::{channels, tell, typed};
 use crate::api::v1;
+use crate::lock::lock;
 
 /// How long names for completion are waited for.
 const NAMES_WITHIN: Duration = Duration::from_secs(1);
 
 /// Reads and does lines until `exit`, Ctrl-D, or the end of the terminal.
 pub async fn run(context: &mut Context) -> Result<u8, Failure> {
+    refuse_key(context)?;
     context.seen = Some(Arc::default());
     let known: Arc<Mutex<Known>> = Arc::default();
     let mut editor = Editor::start(Arc::clone(&known))?;
@@ -144,17 +146,13 @@ async fn refresh(context: &mut Context, known: &Mutex<Known>) {
                 .await;
             let contacts = contacts.ok()?.into_inner().contacts;
             found.peers = contacts.into_iter().map(|contact| contact.alias).collect();
-            let sessions = node.sessions().list(v1::ListSessionsRequest {}).await;
-            let sessions = sessions.ok()?.into_inner().sessions;
+            let sessions = node.all_sessions().await.ok()?;
             found.users = sessions.into_iter().map(|session| session.name).collect();
         }
         Some(found)
     });
     if let Ok(Some(mut found)) = found.await {
-        let mut known = known
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
         found.waiting = context.seen.clone();
-        *known = found;
+        *lock(known) = found;
     }
 }

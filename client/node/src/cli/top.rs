@@ -26,8 +26,8 @@ use super::context::Context;
 use super::failure::Failure;
 use super::waiting::{self, Waiting};
 use super::{channels, commands, feed, typed};
+use crate::api::v1;
 use crate::api::v1::event::Kind;
-use crate::api::{pb, v1};
 use model::{Action, Model};
 
 /// How often channels are asked for.
@@ -60,12 +60,7 @@ pub async fn run(context: &mut Context) -> Result<(), Failure> {
     }
     let node = context.node().await?;
     let user = context.user().await?;
-    let time = node
-        .payment_api()
-        .time(pb::TimeReq {})
-        .await?
-        .into_inner()
-        .time;
+    let time = node.time().await?;
     let mut model = Model::new(&node.address, &user.name, time - super::text::now_s());
     // Channels first, so that they have the first numbers.
     model.set_channels(channels::all(context).await?);
@@ -196,12 +191,7 @@ async fn balances(context: &mut Context) -> Option<Vec<String>> {
         return None;
     }
     let session_id = context.user().await.ok()?.session_id;
-    let answer = node
-        .sessions()
-        .balances(v1::BalancesRequest { session_id })
-        .await
-        .ok()?;
-    let balances = answer.into_inner().balances.into_iter();
+    let balances = node.balances(session_id).await.ok()?.balances.into_iter();
     Some(
         balances
             .map(|one| format!("{} {}", one.amount, one.currency))

@@ -17,6 +17,7 @@ use super::failure::Failure;
 use super::names::{Named, by_prefix};
 use crate::Resource;
 use crate::api::pb;
+use crate::lock::lock;
 
 /// For how long nothing more has to come until everything has come.
 const QUIET: Duration = Duration::from_millis(300);
@@ -253,14 +254,14 @@ pub async fn update(context: &mut Context, channel: &Channel) -> Result<Waiting,
 /// It is answered, or over.
 pub fn forget(context: &Context, id: &str) {
     if let Some(seen) = &context.seen {
-        let mut seen = seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut seen = lock(seen);
         seen.retain(|waiting| waiting.id != id);
     }
 }
 
 fn remembered(context: &Context, wanted: impl Fn(&Waiting) -> bool) -> Option<Vec<Waiting>> {
     let seen = context.seen.as_ref()?;
-    let mut seen = seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut seen = lock(seen);
     // With an hour to spare for the node's clock: an answer that is too late is refused there.
     let now_s = super::text::now_s();
     seen.retain(|waiting| waiting.expiry_s + 3600 > now_s);

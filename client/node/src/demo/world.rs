@@ -31,9 +31,15 @@ pub struct World {
     network: LocalNetwork,
     node: Child,
     program: PathBuf,
-    data: PathBuf,
-    is_kept: bool,
     users: Vec<User>,
+    /// The last to go.
+    data: Folder,
+}
+
+/// The node's data folder, gone with this unless it stays.
+struct Folder {
+    path: PathBuf,
+    stays: bool,
 }
 
 /// Somebody with money.
@@ -45,33 +51,20 @@ pub struct User {
 }
 
 impl World {
-    /// Starts everything: takes seconds, or a minute if modules have to be built.
+    /// Starts everything: takes seconds, or a minute if modules have to be built. If it is not waited
+    /// for, nothing of it stays.
     pub async fn start(args: &DemoArgs) -> Result<Self, Failure> {
         let program =
             std::env::current_exe().map_err(|error| Failure::own("this program", error))?;
-        let (data, is_kept) = match &args.folder {
-            Some(folder) => (std::path::absolute(folder).unwrap_or(folder.clone()), true),
-            None => (temporary(), false),
-        };
-        fs::create_dir_all(data.parent().unwrap_or(Path::new("/")))
-            .and_then(|()| fs::create_dir(&data))
-            .map_err(|error| Failure::own(data.display(), error))?;
-        let started = Self::start_in(args, program, &data, is_kept).await;
-        if started.is_err() && !is_kept {
-            let _ = fs::remove_dir_all(&data);
-        }
-        started
+        let mut world = Self::start_in(args, program, Folder::make(args)?).await?;
+        world.data.stays = args.folder.is_some();
+        Ok(world)
     }
 
-    async fn start_in(
-        args: &DemoArgs,
-        program: PathBuf,
-        data: &Path,
-        is_kept: bool,
-    ) -> Result<Self, Failure> {
+    async fn start_in(args: &DemoArgs, program: PathBuf, data: Folder) -> Result<Self, Failure> {
         let mut endowments = Vec::new();
         for name in ["alice", "bob"] {
-            let owner = make_user(data, name).await?;
+            let owner = make_user(&data.path, name).await?;
             endowments.push(Endowment {
                 owner,
                 tokens: WEALTH,
@@ -87,7 +80,7 @@ impl World {
         }
         let network = LocalNetwork::start(setup).await;
         let network = network.map_err(|error| Failure::own("the Internet Computer", error))?;
-        let node = spawn_node(&program, data, &network, args)?;
+        let node = spawn_node(&program, &data.path, &network, args)?;
         let user = |name| User {
             name,
             session: None,
@@ -96,8 +89,7 @@ impl World {
             network,
             node,
             program,
-            data: data.to_owned(),
-            is_kept,
+            data,
             users: ["alice", "bob"].map(user).into(),
         };
         world.wait_for_node().await?;
@@ -113,8 +105,8 @@ impl World {
 
     async fn wait_for_node(&mut self) -> Result<(), Failure> {
         let begun = Instant::now();
-        let log = self.data.join("perund.log");
-        while !self.data.join(ADDRESS_FILE).exists() {
+        let log = self.data.path.join("perund.log");
+        while !self.data.path.join(ADDRESS_FILE).exists() {
             let ended = self
                 .node
                 .try_wait()
@@ -157,10 +149,10 @@ impl World {
             }
         }
         command
-            .env("PERUND_DATA", &self.data)
+            .env("PERUND_DATA", &self.data.path)
             .env("PERUN_PASSWORD", PASSWORD)
-            .env("XDG_STATE_HOME", self.data.join("state"))
-            .env("XDG_CONFIG_HOME", self.data.join("config"))
+            .env("XDG_STATE_HOME", self.data.path.join("state"))
+            .env("XDG_CONFIG_HOME", self.data.path.join("config"))
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
@@ -185,19 +177,11 @@ impl World {
             .map_err(|error| Failure::own("what perun answers", error))
     }
 
-    /// Until Ctrl-C, or the node has ended by itself.
-    pub async fn until_stopped(&mut self) -> Result<(), Failure> {
-        let mut terminated =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-                .map_err(|error| Failure::own("signals", error))?;
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => Ok(()),
-            _ = terminated.recv() => Ok(()),
-            ended = self.node.wait() => {
-                let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-                Err(Failure::Own(format!("the node has ended: {how}")))
-            }
-        }
+    /// Until the node has ended by itself.
+    pub async fn until_node_ends(&mut self) -> Result<(), Failure> {
+        let ended = self.node.wait().await;
+        let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+        Err(Failure::Own(format!("the node has ended: {how}")))
     }
 
     /// Stops everything, and removes what is not to be kept.
@@ -210,19 +194,16 @@ impl World {
         {
             let _ = self.node.kill().await;
         }
-        if !self.is_kept {
-            let _ = fs::remove_dir_all(&self.data);
-        }
     }
 
     /// The node's data folder.
     pub fn data(&self) -> &Path {
-        &self.data
+        &self.data.path
     }
 
     /// Whether the folder stays.
     pub fn is_kept(&self) -> bool {
-        self.is_kept
+        self.data.stays
     }
 
     /// The replica.
@@ -243,6 +224,27 @@ impl World {
     /// Who has money.
     pub fn users(&self) -> impl Iterator<Item = &User> {
         self.users.iter()
+    }
+}
+
+impl Folder {
+    fn make(args: &DemoArgs) -> Result<Self, Failure> {
+        let path = match &args.folder {
+            Some(folder) => std::path::absolute(folder).unwrap_or(folder.clone()),
+            None => std::env::temp_dir().join(format!("perun-demo-{}", std::process::id())),
+        };
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
+            .and_then(|()| fs::create_dir(&path))
+            .map_err(|error| Failure::own(path.display(), error))?;
+        Ok(Self { path, stays: false })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.stays {
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -312,8 +314,4 @@ fn free_port() -> std::io::Result<u16> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()
         .map(|address| address.port())
-}
-
-fn temporary() -> PathBuf {
-    std::env::temp_dir().join(format!("perun-demo-{}", std::process::id()))
 }

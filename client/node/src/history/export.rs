@@ -1,38 +1,51 @@
 //! A channel's history as a document that proves itself.
 //!
-//! It has the channel's params, the balances at its opening, every payment, and the newest state that
-//! both have signed, as the bytes that were signed. Times and the texts of memos are this side's word.
+//! ```text
+//!  {"format":…,"channel":…,"params":…,"opening":…,"newest":…}     the head: what it is proven by
+//!  {"version":1,"payer":0,"payments":[…]}                         the payments of each update
+//!  {"version":4,"payer":1,"payments":[…]}
+//! ```
+//!
+//! Each line is JSON. The head has the channel's params, the balances at its opening, and the newest state
+//! that both have signed, as the bytes that were signed. Times and the texts of memos are this side's word.
+//!
+//! It is made a chunk at a time, and holds nothing open in between: who asks for one may take their time.
+//!
+//! Invariant: no more is in memory than a page of updates and a chunk, however long the history is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
-use perun_client::client::Client;
+use perun_client::client::{Client, ReadHistoryError};
 use perun_protocol::encoding::Canonical as _;
-use perun_protocol::payment::History as Proof;
-use perun_protocol::{ChannelId, Params, SignedState};
+use perun_protocol::{Balances, ChannelId, Params, SignedState, Version, payment};
 use serde::{Deserialize, Serialize};
 
+use super::table::Table;
 use super::{History, Record};
 use crate::{Error, Resource};
 
 /// What the document says that it is.
-pub(super) const FORMAT: &str = "perun-history/1";
+pub(super) const FORMAT: &str = "perun-history/2";
 
-/// The document. Amounts are in the ledger's smallest unit, bytes are hex.
+/// Bytes of payments, as they are stored, that are read at once.
+const PAGE: usize = 16 * 1024;
+
+/// The first line. Amounts are in the ledger's smallest unit, bytes are hex.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Document {
+pub(super) struct Head {
     pub(super) format: String,
     pub(super) channel: String,
     /// Canonical bytes.
     pub(super) params: String,
     /// For each asset, what each participant began with.
     pub(super) opening: Vec<Vec<String>>,
-    pub(super) entries: Vec<Entry>,
     /// Canonical bytes of the newest state with its signatures.
     pub(super) newest: String,
 }
 
-/// The payments of one update.
+/// A line: the payments of one update.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
@@ -59,60 +72,119 @@ pub(super) struct Payment {
     pub(super) time_is_late: bool,
 }
 
+/// A document that is being made: how far it is.
+#[derive(Debug)]
+pub struct Export {
+    channel: ChannelId,
+    /// Where the next page begins; `None` behind the last one.
+    next: Option<Version>,
+    /// The version of the state that proves it.
+    through: Version,
+    /// What was written and not taken yet.
+    ready: VecDeque<u8>,
+}
+
 impl History {
-    /// The history of a channel as JSON, of one that is over, too. See [`super::verify`].
+    /// Begins the document of a channel's history, of one that is over, too. See [`super::verify`].
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::FailedPrecondition`] while nothing is signed by both.
-    pub async fn export(&self, client: &Client, id: &ChannelId) -> Result<String, Error> {
+    pub async fn export(&self, client: &Client, id: &ChannelId) -> Result<Export, Error> {
         self.flush().await?;
-        let (table, client, id) = (std::sync::Arc::clone(&self.table), client.clone(), *id);
-        let exporting = move || {
-            let records = table.of_channel(&id)?;
-            let text = hex::encode(id.as_bytes());
+        let (client, id) = (client.clone(), *id);
+        let beginning = move || {
             if let Some(channel) = client.channel(&id) {
-                // The state first: what is agreed to meanwhile would be missing in it.
-                let newest = channel.newest();
-                let history = channel.history().map_err(Error::internal)?;
-                return document(&channel.params(), newest, history, &records);
+                return Export::begin(&channel.params(), &channel.opening(), channel.newest());
             }
             let ended = client.ended(&id).map_err(Error::internal)?;
-            let ended = ended.ok_or_else(|| Error::not_found(Resource::Channel, text))?;
-            let history = client.ended_history(&ended).map_err(Error::internal)?;
-            document(&ended.params, ended.newest, history, &records)
+            let text = || hex::encode(id.as_bytes());
+            let ended = ended.ok_or_else(|| Error::not_found(Resource::Channel, text()))?;
+            Export::begin(&ended.params, ended.opening(), ended.newest.clone())
         };
-        let exported = tokio::task::spawn_blocking(exporting).await;
-        exported.map_err(Error::internal)?
+        let begun = tokio::task::spawn_blocking(beginning).await;
+        begun.map_err(Error::internal)?
+    }
+
+    /// The next bytes of a document, [`Export::CHUNK`] at most, and how far it is then; `None` at its end.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the disk fails.
+    pub async fn export_more(
+        &self,
+        client: &Client,
+        mut export: Export,
+    ) -> Result<Option<(Vec<u8>, Export)>, Error> {
+        let (table, client) = (Arc::clone(&self.table), client.clone());
+        let (channel, through) = (export.channel, export.through);
+        let writing = move || {
+            let read = |from| client.payments_page(&channel, from, through, PAGE);
+            let chunk = export.next_chunk(&table, read)?;
+            Ok(chunk.map(|chunk| (chunk, export)))
+        };
+        let written = tokio::task::spawn_blocking(writing).await;
+        written.map_err(Error::internal)?
     }
 }
 
-pub(super) fn document(
-    params: &Params,
-    newest: Option<SignedState>,
-    history: Proof,
-    records: &[Record],
-) -> Result<String, Error> {
-    let newest = newest.ok_or_else(|| Error::FailedPrecondition {
-        message: "the channel has no state that both have signed yet".to_owned(),
-    })?;
-    let known: HashMap<_, _> = records
-        .iter()
-        .map(|record| ((record.version, record.index), record))
-        .collect();
-    let Proof { opening, entries } = history;
-    let mut rows = vec![Vec::new(); opening.assets()];
-    for (asset, _, amount) in opening.iter() {
-        rows[asset.index()].push(amount.to_string());
+impl Export {
+    /// The most bytes of a chunk.
+    pub const CHUNK: usize = 64 * 1024;
+
+    pub(super) fn begin(
+        params: &Params,
+        opening: &Balances,
+        newest: Option<SignedState>,
+    ) -> Result<Self, Error> {
+        let newest = newest.ok_or_else(|| Error::FailedPrecondition {
+            message: "the channel has no state that both have signed yet".to_owned(),
+        })?;
+        let mut rows = vec![Vec::new(); opening.assets()];
+        for (asset, _, amount) in opening.iter() {
+            rows[asset.index()].push(amount.to_string());
+        }
+        let mut export = Self {
+            channel: params.id(),
+            next: Some(Version::INITIAL),
+            through: newest.version(),
+            ready: VecDeque::new(),
+        };
+        export.write_line(&Head {
+            format: FORMAT.to_owned(),
+            channel: hex::encode(params.id().as_bytes()),
+            params: hex::encode(params.encode()),
+            opening: rows,
+            newest: hex::encode(newest.encode()),
+        })?;
+        Ok(export)
     }
-    let agreed = entries
-        .iter()
-        .filter(|entry| entry.version <= newest.version());
-    let entries = agreed.map(|entry| Entry {
-        version: entry.version.number(),
-        payer: entry.payer.number(),
-        payments: (0u32..)
-            .zip(&entry.payments)
-            .map(|(index, payment)| {
+
+    /// `read` has the payments from a version on, a page of them.
+    pub(super) fn next_chunk(
+        &mut self,
+        table: &Table,
+        read: impl Fn(Version) -> Result<Vec<payment::Entry>, ReadHistoryError>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        while self.ready.len() < Self::CHUNK
+            && let Some(from) = self.next
+        {
+            let page = read(from).map_err(Error::internal)?;
+            self.next = page.last().and_then(|last| last.version.next());
+            if let (Some(first), Some(last)) = (page.first(), page.last()) {
+                let records = table.of_channel(&self.channel, first.version..=last.version)?;
+                self.write(&page, &records)?;
+            }
+        }
+        let length = self.ready.len().min(Self::CHUNK);
+        Ok((length > 0).then(|| self.ready.drain(..length).collect()))
+    }
+
+    fn write(&mut self, page: &[payment::Entry], records: &[Record]) -> Result<(), Error> {
+        let records = records.iter();
+        let known: HashMap<_, _> = records
+            .map(|record| ((record.version, record.index), record))
+            .collect();
+        for entry in page {
+            let payments = (0u32..).zip(&entry.payments).map(|(index, payment)| {
                 let record = known.get(&(entry.version, index));
                 Payment {
                     asset: payment.asset.number(),
@@ -122,16 +194,19 @@ pub(super) fn document(
                     at_ms: record.map(|record| record.at_ms),
                     time_is_late: record.is_some_and(|record| record.time_is_late),
                 }
-            })
-            .collect(),
-    });
-    let document = Document {
-        format: FORMAT.to_owned(),
-        channel: hex::encode(params.id().as_bytes()),
-        params: hex::encode(params.encode()),
-        opening: rows,
-        entries: entries.collect(),
-        newest: hex::encode(newest.encode()),
-    };
-    serde_json::to_string_pretty(&document).map_err(Error::internal)
+            });
+            self.write_line(&Entry {
+                version: entry.version.number(),
+                payer: entry.payer.number(),
+                payments: payments.collect(),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn write_line(&mut self, line: &impl Serialize) -> Result<(), Error> {
+        serde_json::to_writer(&mut self.ready, line).map_err(Error::internal)?;
+        self.ready.push_back(b'\n');
+        Ok(())
+    }
 }

@@ -13,9 +13,11 @@ mod read;
 mod write;
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use redb::{Database, TableDefinition};
 
+use super::Recorded;
 use crate::Error;
 use crate::commits::guarded;
 use crate::redb_file;
@@ -43,6 +45,8 @@ const CACHE: usize = 8 << 20;
 /// The file, open.
 pub(super) struct Table {
     database: Database,
+    /// Told of each payment when it is recorded.
+    recorded: OnceLock<Recorded>,
 }
 
 impl Table {
@@ -59,7 +63,15 @@ impl Table {
             Ok(write.commit()?)
         });
         redb_file::told(path, made)?;
-        Ok(Self { database })
+        Ok(Self {
+            database,
+            recorded: OnceLock::new(),
+        })
+    }
+
+    /// Tells of each payment that is recorded from now on. Only who asks first is told.
+    pub(super) fn tell(&self, recorded: Recorded) {
+        let _ = self.recorded.set(recorded);
     }
 
     pub(super) fn copy_to(&self, path: &Path) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! Checking an exported history, without a node or a network.
 
 use std::fmt;
+use std::io::BufRead;
 
 use perun_protocol::payment::{Batch, Entry, History as Proof, HistoryError, Payment};
 use perun_protocol::signature::Libsecp256k1;
@@ -8,8 +9,9 @@ use perun_protocol::{
     Amount, AssetIdx, Balances, ChannelId, Params, PartIdx, SignedState, UnverifiedSignedState,
     Version,
 };
+use serde::Deserialize as _;
 
-use super::export::{self, Document, FORMAT};
+use super::export::{self, FORMAT, Head};
 
 /// What a document proves: that both participants have agreed to exactly these payments. It does not
 /// prove when they were made, nor the texts of memos.
@@ -27,7 +29,7 @@ pub struct Verified {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Unproven {
-    /// It is no JSON of this form; the parser's words.
+    /// It cannot be read, or is no JSON of this form; the parser's words.
     Form(String),
     /// It is of another format.
     Format(String),
@@ -46,34 +48,31 @@ pub enum Unproven {
     Payments(HistoryError),
 }
 
-/// Checks a document that a node has exported.
+/// Checks a document that a node has exported, as it is read.
 ///
 /// # Errors
 /// The first thing that does not add up.
-pub fn verify(json: &str) -> Result<Verified, Unproven> {
-    let document: Document =
-        serde_json::from_str(json).map_err(|error| Unproven::Form(error.to_string()))?;
-    if document.format != FORMAT {
-        return Err(Unproven::Format(document.format));
+pub fn verify(document: impl BufRead) -> Result<Verified, Unproven> {
+    let form = |error: serde_json::Error| Unproven::Form(error.to_string());
+    let mut document = serde_json::Deserializer::from_reader(document);
+    let head = Head::deserialize(&mut document).map_err(form)?;
+    if head.format != FORMAT {
+        return Err(Unproven::Format(head.format));
     }
-    let params: Params = canonical(&document.params).ok_or(wrong("params"))?;
+    let params: Params = canonical(&head.params).ok_or(wrong("params"))?;
     let channel = params.id();
-    if document.channel != hex::encode(channel.as_bytes()) {
+    if head.channel != hex::encode(channel.as_bytes()) {
         return Err(Unproven::Channel);
     }
-    let newest: UnverifiedSignedState = canonical(&document.newest).ok_or(wrong("newest"))?;
+    let newest: UnverifiedSignedState = canonical(&head.newest).ok_or(wrong("newest"))?;
     let newest = newest
         .verify_for::<Libsecp256k1>(channel, &params)
         .map_err(|error| Unproven::Signatures(error.to_string()))?;
-    let history = Proof {
-        opening: opening(&document.opening).ok_or(wrong("opening"))?,
-        entries: document
-            .entries
-            .iter()
-            .map(entry)
-            .collect::<Result<_, _>>()?,
-    };
-    prove(&history, &params, &newest)
+    let opening = opening(&head.opening).ok_or(wrong("opening"))?;
+    let lines = document.into_iter::<export::Entry>();
+    let entries = lines.map(|line| entry(&line.map_err(form)?));
+    let entries = entries.collect::<Result<_, _>>()?;
+    prove(&Proof { opening, entries }, &params, &newest)
 }
 
 fn prove(history: &Proof, params: &Params, newest: &SignedState) -> Result<Verified, Unproven> {

@@ -1,4 +1,8 @@
 //! Calls of the API: how many, how they ended, and how long they took.
+//!
+//! Two kinds of answers tell an error. perun-node's API tells it within the message, and whoever makes
+//! such an answer puts its [`ErrorCode`] into the extensions. Ours tells it by the status, at the
+//! beginning or at the end.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -7,18 +11,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use tonic::Code;
 use tonic::codegen::Service;
+use tonic::{Code, Status};
 use tower_layer::Layer;
 
-use super::seconds;
+use super::ending::Ending;
+use super::{Errors, seconds};
 use crate::api;
+use crate::api::pb::ErrorCode;
+use crate::error::message_of;
 
 /// What calls that nobody has described are counted as: a stranger must not make up labels.
 const OTHER: &str = "other";
@@ -30,6 +37,7 @@ pub(super) struct Figures {
     paths: Arc<HashSet<String>>,
     calls: Family<CallLabels, Counter>,
     latencies: Family<MethodLabels, Histogram, fn() -> Histogram>,
+    errors: Errors,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -55,7 +63,7 @@ pub struct Calls<S> {
 }
 
 impl Figures {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry, errors: Errors) -> Self {
         let figures = Self {
             paths: Arc::new(api::paths().into_iter().collect()),
             calls: Family::default(),
@@ -63,6 +71,7 @@ impl Figures {
             latencies: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.0001, 4.0, 12))
             }),
+            errors,
         };
         let help = "Calls of the API by how they were answered";
         registry.register("grpc_calls", help, figures.calls.clone());
@@ -116,9 +125,9 @@ where
     S: Service<Request<In>, Response = Response<Out>>,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
-    Out: Send + 'static,
+    Out: http_body::Body + Send + Unpin + 'static,
 {
-    type Response = Response<Out>;
+    type Response = Response<Ending<Out>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
@@ -137,9 +146,19 @@ where
             let code = response.headers().get("grpc-status");
             let code = code.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
             figures.answered(method, code, began);
-            Ok(response)
+            let told = response.extensions().get().copied();
+            if let Some(error) = told.or_else(|| code_in(response.headers())) {
+                figures.errors.failed(error);
+            }
+            Ok(response.map(|body| Ending::new(body, figures.errors)))
         })
     }
+}
+
+/// The code of an error of ours that these headers or trailers tell.
+pub(super) fn code_in(headers: &HeaderMap) -> Option<ErrorCode> {
+    let status = Status::from_header_map(headers)?;
+    Some(message_of(&status)?.code())
 }
 
 fn code_name(code: Code) -> &'static str {

@@ -11,10 +11,14 @@ use prometheus_client::encoding::text::encode;
 use tokio::net::TcpListener;
 
 use super::Metrics;
+use crate::connections::Connections;
 use crate::node::Node;
 
 /// The media type of OpenMetrics, as Prometheus knows it.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How many connections may read them at once.
+const READERS: usize = 64;
 
 impl Metrics {
     /// Serves the figures of a node as long as it is there.
@@ -30,7 +34,8 @@ impl Metrics {
             }
         };
         tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(stopping);
+            let connections = Connections::of(listener, READERS);
+            let served = axum::serve(connections, router).with_graceful_shutdown(stopping);
             if let Err(error) = served.await {
                 tracing::error!("metrics are not served any more: {error}");
             }

@@ -1,5 +1,10 @@
 //! What is: looked at when somebody asks.
 
+use std::time::Duration;
+
+use perun_client::Margins;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -16,7 +21,21 @@ pub(super) struct Snapshot {
     view_age: Family<SessionLabels, Seconds>,
     refutation_left: Family<SessionLabels, Seconds>,
     devices: Gauge,
-    watched: Gauge,
+    served: Served,
+}
+
+/// What is watched for others than sessions.
+#[derive(Debug, Default)]
+struct Served {
+    channels: Family<OwnerLabels, Gauge>,
+    view_age: Family<OwnerLabels, Seconds>,
+    refutation_left: Family<OwnerLabels, Seconds>,
+    disputes: Family<OwnerLabels, Counter>,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct OwnerLabels {
+    owner: &'static str,
 }
 
 impl Snapshot {
@@ -27,7 +46,7 @@ impl Snapshot {
             view_age: Family::default(),
             refutation_left: Family::default(),
             devices: Gauge::default(),
-            watched: Gauge::default(),
+            served: Served::default(),
         };
         let help = "Sessions that are open";
         registry.register("sessions", help, snapshot.sessions.clone());
@@ -41,8 +60,7 @@ impl Snapshot {
         registry.register_with_unit("watcher_refutation_left", help, seconds(), family);
         let help = "Devices for which channels are watched";
         registry.register("devices", help, snapshot.devices.clone());
-        let help = "Channels that are watched for devices";
-        registry.register("devices_watched", help, snapshot.watched.clone());
+        snapshot.served.register(registry);
         snapshot
     }
 
@@ -76,15 +94,57 @@ impl Snapshot {
                 }
             }
         }
+        self.served.clear();
         let devices = node.devices();
         self.devices
             .set(devices.map_or(0, |devices| number(devices.served().len())));
-        self.watched
-            .set(devices.map_or(0, |devices| number(devices.watched())));
+        if let Some(devices) = devices {
+            self.served.set("devices", &devices.margins());
+        }
+        let programs = node.watching().watcher();
+        self.served.set("programs", &programs.margins());
     }
 
     fn has_refutation(&self, labels: &SessionLabels) -> bool {
         self.refutation_left.get(labels).is_some()
+    }
+}
+
+impl Served {
+    fn register(&self, registry: &mut Registry) {
+        let help = "Channels that are watched for devices, and for users' other programs";
+        registry.register("served_channels", help, self.channels.clone());
+        let help =
+            "Age of the oldest view of a channel that is watched for them; absent if none is";
+        let family = self.view_age.clone();
+        registry.register_with_unit("served_view_age", help, seconds(), family);
+        let help =
+            "Least time that is left to refute something for them; absent if nothing is registered";
+        let family = self.refutation_left.clone();
+        registry.register_with_unit("served_refutation_left", help, seconds(), family);
+        let help = "Claims about their channels that were seen registered at the adjudicator";
+        registry.register("served_disputes", help, self.disputes.clone());
+    }
+
+    /// What is absent must not be what it was. Counters stay.
+    fn clear(&self) {
+        self.view_age.clear();
+        self.refutation_left.clear();
+    }
+
+    fn set(&self, owner: &'static str, margins: &Margins) {
+        let labels = OwnerLabels { owner };
+        let channels = self.channels.get_or_create(&labels);
+        channels.set(number(margins.channels));
+        let set = |family: &Family<OwnerLabels, Seconds>, length: Option<Duration>| {
+            if let Some(length) = length {
+                family.get_or_create(&labels).set(length.as_secs_f64());
+            }
+        };
+        set(&self.view_age, margins.view_age);
+        set(&self.refutation_left, margins.refutation_left);
+        let disputes = self.disputes.get_or_create(&labels);
+        disputes.inc_by(margins.disputes.saturating_sub(disputes.get()));
     }
 }
 

@@ -11,10 +11,15 @@ use crate::{Error, history};
 pub(super) const CALLS: &str = "calls.redb";
 
 impl Session {
+    /// Where it and all of its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What is in use, in the order in which it is to be copied: what the store knows was done has its
     /// key in the calls.
     pub(crate) fn live(self: &Arc<Self>) -> Vec<Live> {
-        let folder = self.database.parent().unwrap_or(Path::new("."));
+        let folder = &self.folder;
         let live = |path, copy: fn(&Self, &Path) -> Result<(), Error>| {
             let session = Arc::clone(self);
             Live::new(path, move |to| copy(&session, to))

@@ -1,6 +1,15 @@
 //! A user's configuration file: perun-node's `session.yaml`.
+//!
+//! Every field of perun-node's is taken. Some have no effect, which is told in the log when the session
+//! is opened:
+//!
+//! | field | why |
+//! |---|---|
+//! | `peerReconnTimeout` | opening waits for no peer, and connections are made anew for ever |
+//! | `chainID`, `assetETH` | this chain has neither |
+//! | `fundingURL`, `fundingAPIKey`, `watcherURL`, `watcherAPIKey` | the node funds and watches itself |
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use perun_protocol::PublicKey;
@@ -11,7 +20,7 @@ use crate::contacts::read_identity;
 use crate::password::{PasswordSource, Secret, warn_of_readers};
 use crate::{Error, Resource};
 
-/// How a session is set up. Paths are relative to the file's folder.
+/// How a session is set up. Paths are relative to the file's folder, and within it.
 #[derive(Debug)]
 pub struct SessionConfig {
     /// The user's name in the node: that of the folder the file lies in.
@@ -36,6 +45,8 @@ pub struct SessionConfig {
     pub chain_url: Option<String>,
     /// The adjudicator, if the file says so: it must be the node's.
     pub adjudicator: Option<String>,
+    /// How long the chain has to answer when the session is opened, if not as in the node.
+    pub chain_conn_timeout: Option<Duration>,
     /// How long peers and the user have to answer, if not as in the node.
     pub response_timeout: Option<Duration>,
     /// How long a call to the adjudicator or a ledger may take, if not as in the node.
@@ -44,6 +55,8 @@ pub struct SessionConfig {
     pub incoming_payments: IncomingPayments,
     /// Proposals that are accepted without asking.
     pub auto_accept: Vec<AutoAccept>,
+    /// Fields of the file that have no effect.
+    ineffective: Vec<&'static str>,
 }
 
 /// A folder with keys, and where the password is that unlocks them.
@@ -76,29 +89,29 @@ struct File {
     #[serde(rename = "chainURL")]
     chain_url: Option<String>,
     #[serde(rename = "chainID")]
-    _chain_id: Option<u64>,
+    chain_id: Option<u64>,
     adjudicator: Option<String>,
     #[serde(rename = "assetETH")]
-    _asset_eth: Option<String>,
+    asset_eth: Option<String>,
     #[serde(default, with = "duration")]
-    _chain_conn_timeout: Option<Duration>,
+    chain_conn_timeout: Option<Duration>,
     #[serde(default, with = "duration")]
     on_chain_tx_timeout: Option<Duration>,
     #[serde(default, with = "duration")]
     response_timeout: Option<Duration>,
     database_dir: Option<PathBuf>,
     #[serde(default, with = "duration")]
-    _peer_reconn_timeout: Option<Duration>,
+    peer_reconn_timeout: Option<Duration>,
     funding_type: Option<String>,
     #[serde(rename = "fundingURL")]
-    _funding_url: Option<String>,
+    funding_url: Option<String>,
     #[serde(rename = "fundingAPIKey")]
-    _funding_api_key: Option<String>,
+    funding_api_key: Option<String>,
     watcher_type: Option<String>,
     #[serde(rename = "watcherURL")]
-    _watcher_url: Option<String>,
+    watcher_url: Option<String>,
     #[serde(rename = "watcherAPIKey")]
-    _watcher_api_key: Option<String>,
+    watcher_api_key: Option<String>,
     #[serde(default)]
     incoming_payments: IncomingPayments,
     #[serde(default)]
@@ -173,6 +186,14 @@ impl SessionConfig {
         Ok(config)
     }
 
+    /// Says which of the file's fields have no effect.
+    pub(super) fn warn(&self) {
+        if !self.ineffective.is_empty() {
+            let fields = self.ineffective.join(", ");
+            tracing::warn!(session = %self.name, fields, "these fields of the configuration have no effect");
+        }
+    }
+
     fn parse(text: &str, folder: &Path, name: &str) -> Result<Self, Error> {
         // Nothing of the file's text in the error: it may have passwords in it.
         let options = serde_saphyr::options! { with_snippet: false };
@@ -202,6 +223,7 @@ impl SessionConfig {
                 return Err(invalid("partAddrs", part, reason));
             }
         }
+        let ineffective = file.ineffective();
         Ok(Self {
             name: name.to_owned(),
             folder: folder.to_owned(),
@@ -210,15 +232,38 @@ impl SessionConfig {
             off_chain_addr,
             on_chain_addr: file.user.on_chain_addr,
             comm_addr: file.user.comm_addr,
-            contacts: folder.join(file.id_provider_url.unwrap_or("contacts.yaml".into())),
-            database: folder.join(file.database_dir.unwrap_or("database".into())),
+            contacts: within(
+                folder,
+                "idProviderURL",
+                file.id_provider_url,
+                "contacts.yaml",
+            )?,
+            database: within(folder, "databaseDir", file.database_dir, "database")?,
             chain_url: file.chain_url,
             adjudicator: file.adjudicator,
+            chain_conn_timeout: file.chain_conn_timeout,
             response_timeout: file.response_timeout,
             on_chain_tx_timeout: file.on_chain_tx_timeout,
             incoming_payments: file.incoming_payments,
             auto_accept: file.auto_accept,
+            ineffective,
         })
+    }
+}
+
+impl File {
+    fn ineffective(&self) -> Vec<&'static str> {
+        let fields = [
+            ("peerReconnTimeout", self.peer_reconn_timeout.is_some()),
+            ("chainID", self.chain_id.is_some()),
+            ("assetETH", self.asset_eth.is_some()),
+            ("fundingURL", self.funding_url.is_some()),
+            ("fundingAPIKey", self.funding_api_key.is_some()),
+            ("watcherURL", self.watcher_url.is_some()),
+            ("watcherAPIKey", self.watcher_api_key.is_some()),
+        ];
+        let given = fields.into_iter().filter(|(_, is_given)| *is_given);
+        given.map(|(name, _)| name).collect()
     }
 }
 
@@ -238,9 +283,28 @@ impl WalletFile {
             return Err(invalid("password", "", reason));
         }
         Ok(Wallet {
-            keystore: folder.join(self.keystore_path),
+            keystore: within(folder, "keystorePath", Some(self.keystore_path), "")?,
             password,
         })
+    }
+}
+
+/// A path in the session's folder: what lies elsewhere would be missing in backups, and after a restore it
+/// would be that of another session, or a newer one.
+fn within(
+    folder: &Path,
+    name: &str,
+    given: Option<PathBuf>,
+    default: &str,
+) -> Result<PathBuf, Error> {
+    let path = folder.join(given.unwrap_or(default.into()));
+    let is_within = |rest: &Path| rest.components().all(|part| part != Component::ParentDir);
+    match path.strip_prefix(folder).is_ok_and(is_within) {
+        true => Ok(path),
+        false => {
+            let reason = format!("it has to be in the session's folder, {}", folder.display());
+            Err(invalid(name, path.display(), &reason))
+        }
     }
 }
 
@@ -289,6 +353,8 @@ mod tests {
         );
         let config = parse(&text).unwrap();
         assert_eq!(config.on_chain_tx_timeout, Some(Duration::from_secs(60)));
+        assert_eq!(config.chain_conn_timeout, Some(Duration::from_secs(10)));
+        assert_eq!(config.ineffective, ["peerReconnTimeout", "chainID"]);
         assert_eq!(config.incoming_payments, IncomingPayments::Ask);
         assert!(config.contacts.ends_with("alice/./idprovider.yaml"));
         assert!(config.off_chain_addr.is_some());
@@ -305,6 +371,11 @@ mod tests {
         assert!(with("responseTimeout: soon").contains("soon"));
         assert!(with("respnseTimeout: 10s").contains("respnseTimeout"));
         assert!(with("incomingPayments: maybe").contains("maybe"));
+        for path in ["/srv/database", "../bob/database", "./a/../../bob"] {
+            assert!(with(&format!("databaseDir: {path}")).contains("in the session's folder"));
+            assert!(with(&format!("idProviderURL: {path}")).contains("in the session's folder"));
+        }
+        assert!(parse("user:\n  commAddr: a:1\ndatabaseDir: /data/sessions/alice/db\n").is_ok());
         let error = parse("user:\n  commAddr: a:1\n  offChainAddr: 0x12\n").unwrap_err();
         assert!(error.to_string().contains("0x12"), "{error}");
     }

@@ -12,6 +12,24 @@ use perun_protocol::wire::{Reason, RejectCode};
 use super::Session;
 use crate::{ContractError, Error};
 
+/// A call that can move money has failed. Whoever makes the error knows which it is: by the error
+/// alone it could not be told.
+#[derive(Debug)]
+pub enum Failure {
+    /// No money moved, and none will: it is as if the call had never been made.
+    NoEffect(Error),
+    /// Money may have moved, or may still move.
+    Uncertain(Error),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NoEffect(error) | Failure::Uncertain(error) => error,
+        }
+    }
+}
+
 /// How long it is waited beyond what others have, for what happens on the way.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
@@ -42,8 +60,12 @@ impl Session {
         alias: &str,
         error: OpenError,
         answer_within: Duration,
-    ) -> Error {
-        match error {
+    ) -> Failure {
+        let certainty = match error.is_before_deposits() {
+            true => Failure::NoEffect,
+            false => Failure::Uncertain,
+        };
+        certainty(match error {
             OpenError::Rejected(reason) => self.refused(alias, &reason, answer_within),
             OpenError::Abandoned(reason) => self.refused(alias, &reason, answer_within),
             OpenError::NoAnswer { .. } => Error::PeerRequestTimedOut {
@@ -75,7 +97,7 @@ impl Session {
             }
             OpenError::Stopped => Error::Stopped,
             error => Error::internal(error),
-        }
+        })
     }
 
     fn unsuitable(&self, unsuitable: &Unsuitable) -> Error {

@@ -1,10 +1,10 @@
 //! Channels as the API shows them: aliases for keys, symbols for ledgers, decimals for units.
 
+use perun_canister_api::convert;
 use perun_client::channel::Channel;
 use perun_protocol::{Amount, AssetId, Balances, ChannelId, PartIdx, PublicKey, Version};
 
 use super::Session;
-use super::desk::ledger_of;
 use crate::api::pb;
 use crate::contacts::show_identity;
 use crate::currency::Currency;
@@ -118,6 +118,12 @@ impl Session {
         let channel = parse_channel(text).and_then(|id| self.client.channel(&id));
         channel.ok_or_else(|| Error::not_found(Resource::Channel, text))
     }
+}
+
+/// The canister id of an asset's ledger.
+pub fn ledger_of(asset: &AssetId) -> candid::Principal {
+    let AssetId::Icrc(ledger) = asset;
+    convert::principal_to_candid(ledger)
 }
 
 /// A row of balances of two, as this part sees it.

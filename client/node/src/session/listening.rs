@@ -8,8 +8,9 @@ use perun_protocol::{ChannelId, PublicKey, Timestamp};
 use tokio::sync::broadcast;
 
 use super::Session;
-use super::desk::{Desk, totals};
+use super::desk::Desk;
 use super::info::{channel_text, update_text};
+use super::update_notices::totals;
 use crate::api::pb::sub_pay_ch_updates_resp::Notify;
 use crate::api::pb::sub_pay_ch_updates_resp::notify::ChUpdateType;
 use crate::api::v1;
@@ -163,7 +164,6 @@ impl Session {
                         error: None,
                     });
                 }
-                self.metrics.received(u64::from(payments.count()));
                 tell(Kind::Received, format!("has paid {amounts}"));
             }
             Event::Settled { through } => {
@@ -171,7 +171,6 @@ impl Session {
                     desk.reached(newest.version());
                 }
                 self.follow_history(channel);
-                self.metrics.sent(&id, through);
                 tell(
                     Kind::Sent,
                     format!("payments up to number {through} are agreed to"),
@@ -209,6 +208,7 @@ impl Session {
                     event.info = notice.proposed_pay_ch_info.clone();
                     event.answer_id = notice.update_id.clone();
                     event.expiry = expiry;
+                    event.is_final = is_final;
                 });
                 desk.offer(version, notice);
                 self.announce(event);
@@ -227,8 +227,9 @@ impl Session {
                     event.answer_id = notice.update_id.clone();
                     event.expiry = expiry;
                 });
-                desk.request(request, notice);
-                self.announce(event);
+                if desk.request(request, notice) {
+                    self.announce(event);
+                }
             }
             Event::RequestRejected {
                 id: request,
@@ -273,7 +274,6 @@ impl Session {
             }
             Event::Closed { kept } => {
                 self.retire_desk(desk, None);
-                self.metrics.closed(&id);
                 let assets = channel.params().assets().to_vec();
                 let kept = assets.iter().zip(kept).filter(|(_, kept)| kept.units() > 0);
                 let kept: Vec<_> = kept

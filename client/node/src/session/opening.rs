@@ -8,10 +8,9 @@ use perun_client::Ledger;
 use perun_client::client::ChannelTerms;
 use perun_protocol::{Amount, AssetId, ChallengeDuration, MAX_ASSETS};
 
-use super::Session;
-use super::desk::ledger_of;
-use super::failure::GRACE;
-use super::info::SELF;
+use super::failure::{Failure, GRACE};
+use super::info::{SELF, ledger_of};
+use super::{Session, Times};
 use crate::Error;
 use crate::api::pb::{BalInfo, PayChInfo};
 use crate::contacts::Peer;
@@ -21,6 +20,13 @@ use crate::contacts::Peer;
 pub struct OpeningOrder {
     peer: Peer,
     terms: ChannelTerms,
+}
+
+impl Times {
+    /// How long an opening takes at most, from its proposal to the last deposit.
+    pub(super) fn opening(&self, challenge_duration: Duration) -> Duration {
+        2 * self.response + 3 * self.on_chain_tx + 2 * challenge_duration + 2 * GRACE
+    }
 }
 
 impl OpeningOrder {
@@ -126,12 +132,14 @@ impl Session {
     ///
     /// # Errors
     /// As perun-node's `OpenPayCh`.
-    pub async fn open_channel(self: &Arc<Self>, order: OpeningOrder) -> Result<PayChInfo, Error> {
-        self.check_wealth(&order.cost()).await?;
+    pub async fn open_channel(self: &Arc<Self>, order: OpeningOrder) -> Result<PayChInfo, Failure> {
+        let is_rich_enough = self.check_wealth(&order.cost()).await;
+        is_rich_enough.map_err(Failure::NoEffect)?;
         let OpeningOrder { peer, terms } = order;
         self.client.connect(peer.identity, &peer.address);
         let answer_within = terms.answer_within;
-        let budget = answer_within + terms.fund_within + GRACE;
+        let challenge = Duration::from_secs(terms.challenge_duration.secs().into());
+        let budget = self.times.opening(challenge);
         let session = Arc::clone(self);
         let identity = peer.identity;
         let opening = self.carry_on(async move { session.client.propose(&identity, terms).await });
@@ -141,11 +149,11 @@ impl Session {
                 Ok(self.info(&channel))
             }
             Ok(Err(error)) => Err(self.not_opened(&peer.alias, error, answer_within)),
-            Err(_) => Err(Error::TxTimedOut {
+            Err(_) => Err(Failure::Uncertain(Error::TxTimedOut {
                 kind: "fund",
                 id: peer.alias,
                 timeout: budget,
-            }),
+            })),
         }
     }
 

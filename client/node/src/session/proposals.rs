@@ -8,14 +8,14 @@ use perun_client::client::{IncomingProposal, Proposals};
 use perun_protocol::{Amount, AssetId};
 use tokio::sync::mpsc;
 
-use super::desk::ledger_of;
-use super::failure::GRACE;
-use super::info::ours_first;
+use super::Session;
+use super::failure::Failure;
+use super::info::ledger_of;
 use super::notices::Notices;
-use super::{Session, lock};
 use crate::api::pb::PayChInfo;
 use crate::api::pb::sub_pay_ch_proposals_resp::Notify;
 use crate::api::v1::event::Kind;
+use crate::lock::lock;
 use crate::{Error, Resource, clock};
 
 /// How many that are over are remembered, to tell who answers too late.
@@ -124,7 +124,7 @@ impl Session {
                 if let Some(at) = accepting.iter().position(|other| *other == peer) {
                     accepting.swap_remove(at);
                 }
-                if let Err(error) = accepted {
+                if let Err(error) = accepted.map_err(Error::from) {
                     tracing::warn!(session = %session.name, "accepted by itself, and not opened: {error}");
                 }
             });
@@ -164,31 +164,25 @@ impl Session {
         let terms = proposal.terms();
         let peer = self.alias(&proposal.peer());
         let part = perun_protocol::wire::Proposal::ACCEPTOR;
-        let balances = Some(&terms.balances);
+        let balances = self.bal_info(&terms.assets, Some(&terms.balances), part, peer);
         let id = hex::encode(proposal.id());
         let notice = Notify {
             proposal_id: id.clone(),
-            opening_bal_info: Some(self.bal_info(&terms.assets, balances, part, peer)),
+            opening_bal_info: Some(balances.clone()),
             challenge_dur_secs: terms.challenge_duration.secs().into(),
             expiry: expiry_s,
         };
         let announcement = self
             .event(Kind::Proposed, None, Some(proposal.peer()))
             .with(|event| {
-                let amounts = terms.assets.iter().zip(terms.balances.rows());
-                let amounts: Vec<_> = amounts
-                    .map(|(asset, row)| {
-                        let [ours, theirs] =
-                            ours_first(row, part).map(|amount| self.show(asset, amount));
-                        format!("{ours} + {theirs} {}", self.symbol_of(asset))
-                    })
-                    .collect();
-                event.text = format!(
-                    "proposes a channel of {} (ours + theirs)",
-                    amounts.join(", ")
-                );
+                event.text = "proposes a channel".into();
                 event.answer_id = id.clone();
                 event.expiry = expiry_s;
+                event.info = Some(PayChInfo {
+                    bal_info: Some(balances),
+                    ..PayChInfo::default()
+                });
+                event.challenge_dur_secs = notice.challenge_dur_secs;
             });
         let mut inbox = lock(&self.inbox);
         inbox.notices.tell(notice.clone());
@@ -246,6 +240,11 @@ impl Session {
         Ok(TakenProposal { waiting })
     }
 
+    /// Whether a proposal waits for the user's answer.
+    pub fn has_proposal(&self, id: &str) -> bool {
+        lock(&self.inbox).waiting.contains_key(id)
+    }
+
     /// It was not answered: it waits as before.
     pub fn put_back(&self, taken: TakenProposal) {
         let TakenProposal { waiting } = taken;
@@ -260,20 +259,20 @@ impl Session {
     pub async fn accept_proposal(
         self: &Arc<Self>,
         taken: TakenProposal,
-    ) -> Result<PayChInfo, Error> {
+    ) -> Result<PayChInfo, Failure> {
         if let Err(error) = self.check_wealth(&taken.cost()).await {
             // It can be tried again, with more money or when the ledger answers.
             self.put_back(taken);
-            return Err(error);
+            return Err(Failure::NoEffect(error));
         }
         self.accept(taken.waiting.proposal).await
     }
 
-    async fn accept(self: &Arc<Self>, proposal: IncomingProposal) -> Result<PayChInfo, Error> {
+    async fn accept(self: &Arc<Self>, proposal: IncomingProposal) -> Result<PayChInfo, Failure> {
         let id = hex::encode(proposal.id());
         let alias = self.alias(&proposal.peer());
         let challenge = Duration::from_secs(proposal.terms().challenge_duration.secs().into());
-        let budget = 2 * self.times.response + 3 * self.times.on_chain_tx + 2 * challenge + GRACE;
+        let budget = self.times.opening(challenge);
         let accepting = self.carry_on(async move { proposal.accept().await });
         match tokio::time::timeout(budget, accepting).await {
             Ok(Ok(channel)) => {
@@ -281,11 +280,11 @@ impl Session {
                 Ok(self.info(&channel))
             }
             Ok(Err(error)) => Err(self.not_opened(&alias, error, self.times.response)),
-            Err(_) => Err(Error::TxTimedOut {
+            Err(_) => Err(Failure::Uncertain(Error::TxTimedOut {
                 kind: "fund",
                 id,
                 timeout: budget,
-            }),
+            })),
         }
     }
 

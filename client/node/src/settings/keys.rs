@@ -1,7 +1,7 @@
 //! All settings there are, and their flags.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -120,7 +120,7 @@ impl Flags {
         Self(given.collect())
     }
 
-    /// The data folder.
+    /// The data folder, without symbolic links: paths in it are compared.
     pub fn data(&self) -> Result<PathBuf, Error> {
         let invalid = |value: String, reason: &str| Error::InvalidConfig {
             name: "data".into(),
@@ -140,8 +140,10 @@ impl Flags {
                     .join("perund")
             }
         };
-        std::path::absolute(&folder)
-            .map_err(|error| invalid(folder.display().to_string(), &error.to_string()))
+        let absolute = std::path::absolute(&folder);
+        let absolute =
+            absolute.map_err(|error| invalid(folder.display().to_string(), &error.to_string()))?;
+        Ok(without_links(&absolute))
     }
 
     /// The configuration file, if one is named.
@@ -157,6 +159,17 @@ impl Flags {
         let (values, _) = self.given(name)?;
         values.first().map(PathBuf::from)
     }
+}
+
+/// The same place without symbolic links, as far as anything is there yet.
+fn without_links(path: &Path) -> PathBuf {
+    let found = path.ancestors().find_map(|above| {
+        let real = above.canonicalize().ok()?;
+        let rest = path.strip_prefix(above).ok()?;
+        // By its parts: joined as a whole, an empty rest would leave a slash.
+        Some(real.components().chain(rest.components()).collect())
+    });
+    found.unwrap_or_else(|| path.to_owned())
 }
 
 impl clap::FromArgMatches for Flags {

@@ -364,3 +364,16 @@ fn the_table_says_each_name_once() {
     }
     Flags::augment_args(Command::new("perund")).debug_assert();
 }
+
+#[cfg(unix)]
+#[test]
+fn the_data_folder_is_named_without_links() {
+    let scratch = Scratch::new();
+    let real = scratch.path().canonicalize().unwrap().join("real");
+    std::fs::create_dir(&real).unwrap();
+    let link = scratch.path().join("link");
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let data = |path: &Path| Flags::from_pairs(&[("data", path.to_str().unwrap())]).data();
+    assert_eq!(data(&link).unwrap().as_os_str(), real.as_os_str());
+    assert_eq!(data(&link.join("a/b")).unwrap(), real.join("a/b"));
+}

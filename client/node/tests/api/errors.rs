@@ -10,7 +10,7 @@ use crate::outcome;
 use crate::world::{Answered, PASSWORD, User, World, balances, payment, proposal, update};
 
 /// The error, which has this category and code.
-fn error<T: std::fmt::Debug>(
+pub fn error<T: std::fmt::Debug>(
     answered: Answered<T>,
     category: ErrorCategory,
     code: ErrorCode,
@@ -471,6 +471,25 @@ async fn a_session_with_channels_closes_only_by_force() {
     assert_eq!(info.chs[0].ch_id, channel);
     let still_open = alice.close_session(true).await.unwrap();
     assert_eq!(still_open[0].ch_id, channel);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_a_session_that_ends_is_not_known_to_have_ended() {
+    let world = World::new(&["alice", "bob"]).await;
+    let [mut alice, mut bob] = world.pair().await;
+    let channel = channel(&mut alice, &mut bob).await;
+    let mut to_bob = bob.subscribe_updates(&channel).await;
+    let mut admin = alice.clone_api();
+    let (sent, _) = tokio::join!(alice.send(&channel, "bob", "1"), async {
+        update(&mut to_bob).await.unwrap();
+        admin.close_session(true).await.unwrap()
+    });
+    let stopped = error(
+        sent,
+        ErrorCategory::InternalError,
+        ErrorCode::ErrUnknownInternal,
+    );
+    assert!(stopped.add_info.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,10 @@
 //! An Internet Computer, a node with users, and clients of its API.
 
+#[path = "../../src/scratch.rs"]
+mod scratch;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 
 use candid::Principal;
 use clap::Parser;
@@ -20,34 +22,12 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 use tonic::{Request, Status};
 
+pub use self::scratch::Scratch;
+
 /// What all users' keys are encrypted with.
 pub const PASSWORD: &str = "correct horse";
 /// What everybody has at first, in tokens.
 pub const WEALTH: u32 = 1_000;
-
-/// A folder that is gone with its owner.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("perun-node-api-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// An Internet Computer and a node whose users have money.
 pub struct World {

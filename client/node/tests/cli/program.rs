@@ -3,15 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::fake::{Fake, Listening, TOKEN};
+use crate::scratch::Scratch;
 
 /// A home folder, and a node to speak to.
 pub struct Home {
     pub folder: PathBuf,
     pub fake: Fake,
     pub node: Listening,
+    _scratch: Scratch,
 }
 
 /// How a run has ended.
@@ -24,16 +25,19 @@ pub struct Ended {
 
 impl Home {
     pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("perun-cli-{}-{count}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let scratch = Scratch::new();
+        let folder = scratch.path().to_owned();
         let fake = Fake::new();
         let node = fake.serve();
         fs::write(folder.join("tls.crt"), &node.certificate).unwrap();
         fs::write(folder.join("admin.token"), TOKEN).unwrap();
         fs::write(folder.join("perund.address"), node.address.to_string()).unwrap();
-        Self { folder, fake, node }
+        Self {
+            folder,
+            fake,
+            node,
+            _scratch: scratch,
+        }
     }
 
     /// With a configuration.
@@ -70,12 +74,6 @@ impl Home {
         command.args(arguments).stdin(Stdio::null());
         self.prepare(&mut command);
         Ended::from(command.output().unwrap())
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

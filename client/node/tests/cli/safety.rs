@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use crate::fake::SESSION;
 use crate::program::Home;
 
 #[test]
@@ -39,6 +40,50 @@ fn nothing_above_the_limit_is_moved_without_a_yes() {
     );
     assert_eq!(home.perun(&["payment", "send", "bob", "0.4"]).code, 0);
     assert_eq!(home.fake.asked().len(), 3);
+}
+
+#[test]
+fn without_names_of_currencies_every_amount_needs_a_yes() {
+    // In plaintext the node tells the ledger, and not that it is ICP.
+    let home = Home::with_config("confirmAbove: { ICP: \"5\" }\n");
+    let compat = home.node.compat.to_string();
+    let plaintext = ["--plaintext", "--node", &compat, "--session", SESSION];
+    let open = [&plaintext[..], &["channel", "open", "bob", "0.1", "1"]].concat();
+    assert_eq!(home.perun(&open).code, 5);
+    assert_eq!(home.fake.asked(), Vec::<String>::new());
+    assert_eq!(home.perun(&[&open[..], &["--yes"]].concat()).code, 0);
+}
+
+#[test]
+fn a_configuration_that_everybody_can_change_is_not_used() {
+    let home = Home::with_config("confirmAbove: { ICP: \"0.4\" }\n");
+    let file = home.folder.join(".config/perun/perun.yaml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    let ended = home.perun(&["payment", "send", "bob", "0.3"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.err.contains("chmod o-w"), "{ended:?}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
+    assert_eq!(home.perun(&["payment", "send", "bob", "0.3"]).code, 0);
+}
+
+#[test]
+fn one_key_is_not_for_several_commands() {
+    let home = Home::new();
+    let lines = home.folder.join("lines");
+    fs::write(&lines, "payment send bob 1\npayment send bob 1\n").unwrap();
+    for line in [
+        "perun --idempotency-key mine < lines",
+        "perun --idempotency-key mine script lines",
+        "perun shell --idempotency-key mine < lines",
+    ] {
+        let ended = home.shell(line);
+        assert_eq!(ended.code, 2, "{line} {ended:?}");
+        assert!(ended.err.contains("one command's"), "{ended:?}");
+    }
+    assert_eq!(home.fake.asked(), Vec::<String>::new());
+    fs::write(&lines, "payment send bob 1 --idempotency-key mine\n").unwrap();
+    assert_eq!(home.shell("perun < lines").code, 0);
+    assert!(home.fake.asked()[0].contains(" mine "));
 }
 
 #[test]

@@ -5,5 +5,7 @@
 mod world;
 
 mod channel;
+mod figures;
+mod late;
 mod operating;
 mod watching;

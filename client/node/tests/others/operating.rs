@@ -1,46 +1,19 @@
-//! What the operator sees and does.
+//! What the operator does.
 
-use std::sync::Arc;
+use std::time::Duration;
 
+use perun_node::Error;
+use perun_node::access::Caller;
 use perun_node::api::v1;
 use perun_node::api::v1::operations_client::OperationsClient;
+use perun_node::password::Secret;
 use perun_node::server::Serving;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
-use crate::world::{Channelled, Scratch, World, settings, soon};
+use crate::world::{Channelled, PASSWORD, Scratch, World, settings, soon};
 
 async fn operations(world: &World) -> OperationsClient<Channelled> {
     OperationsClient::with_interceptor(world.channel().await, world.bearer())
-}
-
-async fn get(address: std::net::SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn figures_tell_what_is_and_what_was_called() {
-    let world = World::new(&["alice", "bob"]).await;
-    let [_alice, _bob] = world.pair().await;
-    let node = world.serving().node();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    node.metrics().serve(listener, Arc::downgrade(node));
-    let text = get(address, "/metrics").await;
-    for line in [
-        "perun_sessions 2",
-        r#"perun_grpc_calls_total{method="perun.v1.Sessions/Open",code="OK"} 2"#,
-        r#"perun_payments_total{session="alice",direction="sent"} 0"#,
-    ] {
-        assert!(text.contains(line), "{line} in {text}");
-    }
-    assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
-    assert!(get(address, "/else").await.starts_with("HTTP/1.1 404"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,4 +94,40 @@ async fn devices_are_served_by_whom_they_know() {
         .unwrap()
         .into_inner();
     assert_eq!(again.device_identity, info.device_identity);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_does_not_answer_is_not_waited_for() {
+    // Whoever connects is heard, and gets no answer.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let world = World::new(&["alice"]).await;
+    let expect = |error: Error, setting: &str| {
+        assert!(
+            matches!(&error, Error::ChainNotReachable { url: told, .. } if *told == url),
+            "{error}"
+        );
+        let error = error.to_string();
+        assert!(error.contains(&url) && error.contains(setting), "{error}");
+    };
+
+    let file = world.settings.data.join("sessions/alice/session.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        format!("{text}chainURL: {url}\nchainConnTimeout: 1s\n"),
+    )
+    .unwrap();
+    let node = world.serving().node();
+    let password = Some(Secret::new(PASSWORD));
+    let caller = Caller::unrestricted();
+    let opening = node.open_named(&caller, "alice", password);
+    expect(soon(opening).await.err().unwrap(), "1s (chainConnTimeout)");
+
+    let scratch = Scratch::new();
+    let mut settings = settings(scratch.path(), &world.network, &[]);
+    settings.chain_url = url.clone();
+    settings.chain_conn_timeout = Duration::from_millis(1500);
+    let starting = soon(Serving::start(settings)).await;
+    expect(starting.err().unwrap(), "1s 500ms (chain-conn-timeout)");
 }

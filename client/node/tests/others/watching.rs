@@ -1,5 +1,6 @@
 //! Funding and watching for channels whose client is elsewhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use perun_node::api::pb::funding_api_client::FundingApiClient;
@@ -16,15 +17,19 @@ use crate::world::{Channelled, World, soon};
 
 const WINDOW: Duration = Duration::from_secs(62);
 
-async fn funding_api(world: &World) -> FundingApiClient<Channelled> {
+pub async fn funding_api(world: &World) -> FundingApiClient<Channelled> {
     FundingApiClient::with_interceptor(world.channel().await, world.bearer())
 }
 
-async fn watching_api(world: &World) -> WatchingApiClient<Channelled> {
+pub async fn watching_api(world: &World) -> WatchingApiClient<Channelled> {
     WatchingApiClient::with_interceptor(world.channel().await, world.bearer())
 }
 
-fn state_req(channel: &Outside, session: &str, version: u64) -> pb::StartWatchingLedgerChannelReq {
+pub fn state_req(
+    channel: &Outside,
+    session: &str,
+    version: u64,
+) -> pb::StartWatchingLedgerChannelReq {
     pb::StartWatchingLedgerChannelReq {
         session_id: session.to_owned(),
         params: Some(channel.told_params()),
@@ -54,7 +59,7 @@ async fn seen(stream: &mut Streaming<pb::StartWatchingLedgerChannelResp>) -> (Ve
     }
 }
 
-async fn fund(world: &World, channel: &Outside, session: &str, idx: u32) -> Option<ErrorCode> {
+pub async fn fund(world: &World, channel: &Outside, session: &str, idx: u32) -> Option<ErrorCode> {
     let funded = funding_api(world)
         .await
         .fund(pb::FundReq {
@@ -66,6 +71,24 @@ async fn fund(world: &World, channel: &Outside, session: &str, idx: u32) -> Opti
         })
         .await;
     code(funded.unwrap().into_inner().error)
+}
+
+/// Registers a state for its second participant.
+pub async fn register(
+    world: &World,
+    channel: &Outside,
+    session: &str,
+    version: u64,
+) -> Option<ErrorCode> {
+    let registered = funding_api(world)
+        .await
+        .register(pb::RegisterReq {
+            session_id: session.to_owned(),
+            adj_req: Some(channel.adjudicator_req(version, 1)),
+            signed_states: Vec::new(),
+        })
+        .await;
+    code(registered.unwrap().into_inner().error)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,13 +137,7 @@ async fn an_old_state_is_refuted_by_the_node_and_everybody_is_paid() {
         .await
         .unwrap()
         .into_inner();
-    let registered = funding.register(pb::RegisterReq {
-        session_id: bob.session.clone(),
-        adj_req: Some(channel.adjudicator_req(0, 1)),
-        signed_states: Vec::new(),
-    });
-    let registered = registered.await.unwrap().into_inner();
-    assert_eq!(code(registered.error), None);
+    assert_eq!(register(&world, &channel, &bob.session, 0).await, None);
     // Whoever comes later learns the same.
     let mut second = funding.subscribe(subscribe).await.unwrap().into_inner();
     for stream in [&mut first, &mut second] {
@@ -197,15 +214,7 @@ async fn a_watch_outlives_its_stream_and_the_node_and_is_its_owners() {
 
     world.restart().await;
     let bob = world.open("bob").await;
-    let registered = funding_api(&world)
-        .await
-        .register(pb::RegisterReq {
-            session_id: bob.session.clone(),
-            adj_req: Some(channel.adjudicator_req(0, 1)),
-            signed_states: Vec::new(),
-        })
-        .await;
-    assert_eq!(code(registered.unwrap().into_inner().error), None);
+    assert_eq!(register(&world, &channel, &bob.session, 0).await, None);
     // Nobody of alice is there: the node refutes it nevertheless.
     let adjudicator = world.serving().node().adjudicator();
     soon(async {
@@ -230,6 +239,35 @@ async fn a_watch_outlives_its_stream_and_the_node_and_is_its_owners() {
             .await;
         assert_eq!(code(stopped.unwrap().into_inner().error), error);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_its_session_and_does_not_keep_it() {
+    let world = World::new(&["alice", "bob"]).await;
+    let mut alice = world.open("alice").await;
+    let channel = Outside::new(&world, ["alice", "bob"]);
+    let (states, requests) = mpsc::channel(4);
+    let first = state_req(&channel, &alice.session, 1);
+    states.send(first).await.unwrap();
+    let mut watching = watching_api(&world).await;
+    let started = watching
+        .start_watching_ledger_channel(ReceiverStream::new(requests))
+        .await;
+    let mut sightings = started.unwrap().into_inner();
+    let session = {
+        let sessions = world.serving().node().open_sessions();
+        Arc::downgrade(&sessions[0])
+    };
+    alice.close_session(true).await.unwrap();
+    // `states` is still there: the client has not ended it.
+    assert!(soon(sightings.message()).await.unwrap().is_none());
+    soon(async {
+        while session.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(world.serving().node().watching().watcher().watched(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 use perun_protocol::{SecretKey, Signer as _};
 
+use super::telling::told_state;
 use super::*;
 
 fn principal(number: u8) -> Principal {

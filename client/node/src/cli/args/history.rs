@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::tokens::Scope;
+
 /// What was paid.
 #[derive(Debug, Subcommand)]
 pub enum HistoryCommand {
@@ -68,20 +70,11 @@ pub enum Direction {
 pub enum TokenCommand {
     /// Makes one. Its secret is shown once.
     Create {
-        /// What it is called.
-        label: String,
-        /// What it allows.
-        #[arg(long, value_enum, default_value_t = Scope::Read)]
-        scope: Scope,
-        /// For this user only.
-        #[arg(long = "for", value_name = "NAME")]
-        user: Option<String>,
+        #[command(flatten)]
+        token: NewTokenArgs,
         /// What may be spent within any 24 hours, as ICP=1.5. Nothing of what is not named.
         #[arg(long = "limit", value_name = "SYMBOL=AMOUNT", value_parser = super::super::text::limit)]
         limits: Vec<(String, String)>,
-        /// For how long it is good: 30s, 15m, 2h, 7d. For ever without.
-        #[arg(long, value_name = "TIME", value_parser = super::super::text::duration)]
-        valid: Option<std::time::Duration>,
     },
     /// All of them.
     List,
@@ -92,15 +85,18 @@ pub enum TokenCommand {
     },
 }
 
-/// What a token allows; each includes those before it.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Scope {
-    /// See everything.
-    Read,
-    /// Be paid.
-    Receive,
-    /// Pay, within limits.
-    Spend,
-    /// Everything.
-    Admin,
+/// A token that is to be made, without its limits.
+#[derive(Args, Debug)]
+pub struct NewTokenArgs {
+    /// What it is called.
+    pub label: String,
+    /// What it allows.
+    #[arg(long, value_enum, default_value_t = Scope::Read)]
+    pub scope: Scope,
+    /// For this user only.
+    #[arg(long = "for", value_name = "NAME")]
+    pub user: Option<String>,
+    /// For how long it is good: 30s, 15m, 2h, 7d. For ever without.
+    #[arg(long, value_name = "TIME", value_parser = super::super::text::duration)]
+    pub valid: Option<std::time::Duration>,
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::success;
-use crate::api::{pb, v1};
+use crate::api::pb;
 use crate::cli::answer::{Answer, Block};
 use crate::cli::args::ChainCommand;
 use crate::cli::context::Context;
@@ -12,7 +12,7 @@ use crate::cli::failure::Failure;
 pub async fn run(context: &mut Context, command: ChainCommand) -> Result<Answer, Failure> {
     match command {
         ChainCommand::Address => {
-            let config = config(context).await?;
+            let config = context.node().await?.config().await?;
             let text = format!(
                 "{}\nadjudicator {}",
                 config.chain_address, config.adjudicator
@@ -23,7 +23,7 @@ pub async fn run(context: &mut Context, command: ChainCommand) -> Result<Answer,
             ))
         }
         ChainCommand::SetAddress { url } => {
-            let chain = config(context).await?.chain_address;
+            let chain = context.node().await?.config().await?.chain_address;
             let plain = |url: &str| url.trim_end_matches('/').to_owned();
             if plain(&chain) != plain(&url) {
                 return Err(Failure::Usage(format!(
@@ -55,23 +55,10 @@ pub async fn run(context: &mut Context, command: ChainCommand) -> Result<Answer,
     }
 }
 
-async fn config(context: &mut Context) -> Result<pb::GetConfigResp, Failure> {
-    let node = context.node().await?;
-    Ok(node
-        .payment_api()
-        .get_config(pb::GetConfigReq {})
-        .await?
-        .into_inner())
-}
-
 async fn balance(context: &mut Context, wanted: Option<String>) -> Result<Answer, Failure> {
     let node = context.node().await?;
     let session_id = context.user().await?.session_id;
-    let answer = node
-        .sessions()
-        .balances(v1::BalancesRequest { session_id })
-        .await?
-        .into_inner();
+    let answer = node.balances(session_id).await?;
     if let Some(wanted) = wanted.filter(|wanted| *wanted != answer.account) {
         return Err(Failure::Usage(format!(
             "{wanted} is not the user's account, which is {}",
@@ -116,15 +103,11 @@ async fn balance(context: &mut Context, wanted: Option<String>) -> Result<Answer
 async fn deploy(context: &mut Context) -> Result<Answer, Failure> {
     let node = context.node().await?;
     if node.is_plaintext {
-        let config = config(context).await?;
+        let config = node.config().await?;
         let object = json!({ "adjudicator": config.adjudicator, "ledgers": [config.asset_eth] });
         return Ok(Answer::new(object, nothing_to_deploy(&config.adjudicator)));
     }
-    let info = node
-        .operations()
-        .info(v1::InfoRequest {})
-        .await?
-        .into_inner();
+    let info = node.info().await?;
     let ledgers: Vec<_> = info
         .currencies
         .iter()

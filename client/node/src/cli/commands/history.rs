@@ -1,18 +1,21 @@
 //! `perun history …`
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+mod rows;
+
+use std::fs::File;
+use std::io::{self, BufReader, Write as _};
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use self::rows::Sheet;
 use crate::api::v1;
 use crate::cli::answer::Answer;
 use crate::cli::args::{Direction, FilterArgs, HistoryCommand, HistoryCommand as Do};
 use crate::cli::channels;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
-use crate::cli::text::instant_of_ms;
+use crate::cli::new_file::NewFile;
 use crate::{Error, history};
 
 /// How many a page has.
@@ -24,7 +27,7 @@ pub async fn run(context: &mut Context, command: HistoryCommand) -> Result<Answe
         Do::Csv(filter) => csv(context, filter).await,
         Do::Json(filter) => {
             let mut out = io::stdout();
-            let write = |payment: &v1::PaymentRecord| writeln!(out, "{}", object(payment));
+            let write = |payment: &v1::PaymentRecord| writeln!(out, "{}", rows::object(payment));
             each(context, filter, u32::MAX, write).await?;
             Ok(Answer::default())
         }
@@ -40,64 +43,19 @@ async fn list(context: &mut Context, filter: FilterArgs) -> Result<Answer, Failu
         Ok(())
     };
     each(context, filter, 100, keep).await?;
-    let row = |payment: &v1::PaymentRecord| {
-        let late = if payment.time_is_late {
-            " or before"
-        } else {
-            ""
-        };
-        vec![
-            format!("{}{late}", instant_of_ms(payment.at_ms)),
-            direction(payment).into(),
-            payment.peer_alias.clone(),
-            payment.amount.clone(),
-            payment.currency.clone(),
-            payment.memo.clone(),
-        ]
-    };
     let answer = Answer {
-        objects: payments.iter().map(object).collect(),
+        objects: payments.iter().map(rows::object).collect(),
         blocks: Vec::new(),
     };
-    let rows = payments.iter().map(row).collect();
-    let headings = ["Time", "Direction", "Peer", "Amount", "Currency", "Memo"];
-    Ok(answer.with_rows(&headings, rows, "Nothing was paid."))
+    let rows = payments.iter().map(rows::cells).collect();
+    Ok(answer.with_rows(&rows::HEADINGS, rows, "Nothing was paid."))
 }
 
 async fn csv(context: &mut Context, filter: FilterArgs) -> Result<Answer, Failure> {
-    let mut out = csv::Writer::from_writer(io::stdout());
-    let headings = [
-        "time",
-        "direction",
-        "peer",
-        "amount",
-        "currency",
-        "memo",
-        "memo_hash",
-        "channel",
-        "version",
-        "index",
-    ];
-    out.write_record(headings)
-        .map_err(|error| Failure::own("the output", error))?;
-    let write = |payment: &v1::PaymentRecord| -> io::Result<()> {
-        let record = [
-            &instant_of_ms(payment.at_ms),
-            direction(payment),
-            &payment.peer_alias,
-            &payment.amount,
-            &payment.currency,
-            &history::for_a_sheet(&payment.memo),
-            &payment.memo_hash,
-            &payment.channel,
-            &payment.version.to_string(),
-            &payment.index.to_string(),
-        ];
-        out.write_record(record).map_err(io::Error::other)
-    };
-    each(context, filter, u32::MAX, write).await?;
-    out.flush()
-        .map_err(|error| Failure::own("the output", error))?;
+    let failed = |error| Failure::own("the output", error);
+    let mut sheet = Sheet::begin(io::stdout()).map_err(failed)?;
+    each(context, filter, u32::MAX, |payment| sheet.write(payment)).await?;
+    sheet.end().map_err(failed)?;
     Ok(Answer::default())
 }
 
@@ -181,17 +139,11 @@ async fn export(
             .map_err(|error| Failure::own("the output", error))?;
         return Ok(Answer::default());
     };
-    let mut written = new_file(file)?;
-    let mut bytes = 0;
+    let mut written = NewFile::create(file)?;
     while let Some(chunk) = chunks.message().await? {
-        bytes += chunk.chunk.len();
-        written
-            .write_all(&chunk.chunk)
-            .map_err(|error| Failure::own(file.display(), error))?;
+        written.write(&chunk.chunk)?;
     }
-    written
-        .sync_all()
-        .map_err(|error| Failure::own(file.display(), error))?;
+    let bytes = written.finish()?;
     let shown = file.display().to_string();
     let text = format!("{shown} has {bytes} bytes; `perun history verify {shown}` checks it.");
     Ok(Answer::new(
@@ -200,19 +152,10 @@ async fn export(
     ))
 }
 
-/// A file that was not there.
-pub fn new_file(file: &Path) -> Result<File, Failure> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    options
-        .open(file)
-        .map_err(|error| Failure::own(file.display(), error))
-}
-
 fn verify(file: &Path) -> Result<Answer, Failure> {
-    let text = fs::read_to_string(file).map_err(|error| Failure::own(file.display(), error))?;
+    let opened = File::open(file).map_err(|error| Failure::own(file.display(), error))?;
     let shown = file.display().to_string();
-    let verified = history::verify(&text).map_err(|unproven| {
+    let verified = history::verify(BufReader::new(opened)).map_err(|unproven| {
         let wrong = Error::invalid("export", &shown, unproven.to_string());
         Failure::from(wrong.to_message())
     })?;
@@ -224,28 +167,4 @@ fn verify(file: &Path) -> Result<Answer, Failure> {
         "{shown} is proven: {payments} payments, by the state of version {version} that both have signed."
     );
     Ok(Answer::new(object, text))
-}
-
-fn object(payment: &v1::PaymentRecord) -> Value {
-    json!({
-        "channel": payment.channel,
-        "peer": payment.peer_alias,
-        "version": payment.version,
-        "index": payment.index,
-        "atMs": payment.at_ms,
-        "timeIsLate": payment.time_is_late,
-        "direction": direction(payment),
-        "currency": payment.currency,
-        "amount": payment.amount,
-        "memo": payment.memo,
-        "memoHash": payment.memo_hash,
-    })
-}
-
-fn direction(payment: &v1::PaymentRecord) -> &'static str {
-    match payment.direction() {
-        v1::Direction::Both => "",
-        v1::Direction::Sent => "sent",
-        v1::Direction::Received => "received",
-    }
 }

@@ -13,12 +13,7 @@ pub async fn run(context: &mut Context, command: NodeCommand) -> Result<Answer, 
     match command {
         NodeCommand::Connect { address } => {
             let node = context.connect(address).await?;
-            let time = node
-                .payment_api()
-                .time(pb::TimeReq {})
-                .await?
-                .into_inner()
-                .time;
+            let time = node.time().await?;
             let text = format!(
                 "Connected to {}. Its time is {}.",
                 node.address,
@@ -31,12 +26,7 @@ pub async fn run(context: &mut Context, command: NodeCommand) -> Result<Answer, 
         }
         NodeCommand::Time => {
             let node = context.node().await?;
-            let time = node
-                .payment_api()
-                .time(pb::TimeReq {})
-                .await?
-                .into_inner()
-                .time;
+            let time = node.time().await?;
             Ok(Answer::new(
                 json!({ "time": time }),
                 format!("{time} ({})", instant_s(time)),
@@ -44,11 +34,7 @@ pub async fn run(context: &mut Context, command: NodeCommand) -> Result<Answer, 
         }
         NodeCommand::Config => {
             let node = context.node().await?;
-            let config = node
-                .payment_api()
-                .get_config(pb::GetConfigReq {})
-                .await?
-                .into_inner();
+            let config = node.config().await?;
             let object = json!({
                 "chain": config.chain_address,
                 "adjudicator": config.adjudicator,
@@ -105,11 +91,7 @@ pub async fn run(context: &mut Context, command: NodeCommand) -> Result<Answer, 
 
 async fn info(context: &mut Context) -> Result<Answer, Failure> {
     let node = context.node().await?;
-    let info = node
-        .operations()
-        .info(v1::InfoRequest {})
-        .await?
-        .into_inner();
+    let info = node.info().await?;
     let currencies: Vec<_> = info
         .currencies
         .iter()

@@ -137,12 +137,8 @@ async fn open(
 
 async fn list(context: &mut Context) -> Result<Answer, Failure> {
     let node = context.node().await?;
-    let answer = node
-        .sessions()
-        .list(v1::ListSessionsRequest {})
-        .await?
-        .into_inner();
-    let objects = answer.sessions.iter().map(|session| {
+    let sessions = node.all_sessions().await?;
+    let objects = sessions.iter().map(|session| {
         json!({
             "name": session.name,
             "session": session.session_id,
@@ -151,7 +147,7 @@ async fn list(context: &mut Context) -> Result<Answer, Failure> {
             "channels": session.channels,
         })
     });
-    let rows = answer.sessions.iter().map(|session| {
+    let rows = sessions.iter().map(|session| {
         let is_open = if session.session_id.is_empty() {
             "closed"
         } else {

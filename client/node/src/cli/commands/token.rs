@@ -4,21 +4,22 @@ use serde_json::{Value, json};
 
 use crate::api::v1;
 use crate::cli::answer::{Answer, Block};
-use crate::cli::args::{Scope, TokenCommand, TokenCommand as Do};
+use crate::cli::args::{NewTokenArgs, TokenCommand, TokenCommand as Do};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::text::instant_s;
+use crate::tokens::Scope;
 
 pub async fn run(context: &mut Context, command: TokenCommand) -> Result<Answer, Failure> {
     let node = context.node().await?;
     match command {
-        Do::Create {
-            label,
-            scope,
-            user,
-            limits,
-            valid,
-        } => {
+        Do::Create { token, limits } => {
+            let NewTokenArgs {
+                label,
+                scope,
+                user,
+                valid,
+            } = token;
             let limit = |(currency, per_day)| v1::SpendLimit { currency, per_day };
             let request = v1::CreateTokenRequest {
                 label: label.clone(),

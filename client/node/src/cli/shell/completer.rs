@@ -7,6 +7,7 @@ use reedline::{Completer, CompletionResult, Span, Suggestion};
 
 use crate::cli::args::Line;
 use crate::cli::waiting::{Kind, Waiting};
+use crate::lock::lock;
 
 /// What there is to name.
 #[derive(Default)]
@@ -26,9 +27,7 @@ impl Known {
         let Some(waiting) = &self.waiting else {
             return Vec::new();
         };
-        let waiting = waiting
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let waiting = lock(waiting);
         let proposals = waiting.iter().filter(|one| one.kind == Kind::Proposal);
         proposals.map(|one| one.alias.clone()).collect()
     }
@@ -124,10 +123,7 @@ impl Completions {
 
     /// What an argument can be.
     fn values(&self, command: &ClapCommand, argument: &Arg) -> Vec<(String, Option<String>)> {
-        let known = self
-            .known
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let known = lock(&self.known);
         let names = match (command.get_name(), argument.get_id().as_str()) {
             (_, "channel") => known.channels.clone(),
             (_, "peer") => known.peers.clone(),

@@ -12,6 +12,7 @@ use crate::cli::answer::may_colour;
 use crate::cli::commands::event_line;
 use crate::cli::context::Context;
 use crate::cli::{feed, waiting};
+use crate::lock::lock;
 
 /// Listens to the user's events.
 pub struct Notices {
@@ -33,10 +34,7 @@ impl Notices {
 
     /// Whether events of a channel (or proposals, without one) are shown.
     pub fn set_shown(&self, channel: &str, is_shown: bool) {
-        let mut silent = self
-            .silent
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut silent = lock(&self.silent);
         if is_shown {
             silent.remove(channel);
         } else {
@@ -72,7 +70,7 @@ impl Notices {
         };
         // What came before is not told again by the stream, but in plaintext.
         if !is_plaintext && let Ok(before) = waiting::proposals(context).await {
-            let mut seen = seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut seen = lock(&seen);
             for waiting in before {
                 self.printer
                     .print(coloured(&waiting.line(crate::cli::text::now_s())));
@@ -86,11 +84,7 @@ impl Notices {
             while let Some(told) = events.recv().await {
                 match told {
                     Ok(event) => {
-                        {
-                            let mut seen =
-                                seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                            feed::remember(&mut seen, &event, &user);
-                        }
+                        feed::remember(&mut lock(&seen), &event, &user);
                         if is_shown(&silent, &event) {
                             printer.print(coloured(&event_line(&event, &user)));
                         }
@@ -107,9 +101,7 @@ impl Notices {
 }
 
 fn is_shown(silent: &Mutex<HashSet<String>>, event: &v1::Event) -> bool {
-    let silent = silent
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let silent = lock(silent);
     match event.kind() {
         Kind::Proposed => !silent.contains(""),
         _ => event.channel.is_empty() || !silent.contains(&event.channel),

@@ -1,6 +1,7 @@
 //! Reading what was recorded.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use perun_protocol::{Amount, AssetId, ChannelId, Principal, PublicKey, Version};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase as _};
@@ -62,14 +63,19 @@ impl Table {
         found.map_err(Error::internal)
     }
 
-    /// All payments of a channel, oldest first.
-    pub(in crate::history) fn of_channel(&self, channel: &ChannelId) -> Result<Vec<Record>, Error> {
+    /// The payments of a channel that these versions carry, oldest first.
+    pub(in crate::history) fn of_channel(
+        &self,
+        channel: &ChannelId,
+        versions: RangeInclusive<Version>,
+    ) -> Result<Vec<Record>, Error> {
+        let [first, last] = [versions.start(), versions.end()].map(|version| version.number());
         let found = guarded(|| {
             let mut rows = self.rows()?;
             let places = rows.read.open_table(PLACES)?;
             let id = channel.as_bytes();
             let mut records = Vec::new();
-            for row in places.range((id, 0, 0)..=(id, u64::MAX, u32::MAX))? {
+            for row in places.range((id, first, 0)..=(id, last, u32::MAX))? {
                 let (key, at_ms) = row?;
                 let (_, version, index) = key.value();
                 records.extend(rows.record((at_ms.value(), *id, version, index))?);

@@ -66,10 +66,23 @@ impl Table {
             // The first that tells of it was told at the time.
             let told = news.iter().find(|news| news.through >= entry.version);
             insert(write, told.unwrap_or(last), entry)?;
+            self.told(last, entry);
         }
         let next = next.max(through.saturating_add(1));
         channels.insert(id, (last.peer.as_bytes(), next, false))?;
         Ok(())
+    }
+
+    /// A disk that fails afterwards takes nothing else any more, so that nothing is told twice.
+    fn told(&self, news: &News, entry: &Entry) {
+        let Some(recorded) = self.recorded.get() else {
+            return;
+        };
+        for payment in &entry.payments {
+            if let Some(asset) = news.assets.get(payment.asset.index()) {
+                recorded(entry.payer == news.part, asset, payment.amount);
+            }
+        }
     }
 
     /// Reads what is new of channels that are over, each once.

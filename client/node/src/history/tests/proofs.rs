@@ -7,7 +7,6 @@ use perun_protocol::{
 };
 use serde_json::{Value, json};
 
-use super::super::export::document;
 use super::*;
 
 fn keys() -> [SecretKey; 2] {
@@ -43,32 +42,37 @@ fn batch(payments: &[(u128, Option<u8>)]) -> Batch {
     batch
 }
 
+fn entry(version: u64, payer: PartIdx, payments: &[(u128, Option<u8>)]) -> Entry {
+    Entry {
+        version: Version::new(version),
+        payer,
+        payments: batch(payments),
+    }
+}
+
 /// 100 and 50; we pay 3 and 4, the peer pays 5.
-fn proof() -> (perun_protocol::payment::History, SignedState) {
-    let entries = [
-        (1, US, batch(&[(3, None), (4, Some(8))])),
-        (4, PEER, batch(&[(5, Some(9))])),
+fn proof() -> (Vec<Entry>, SignedState) {
+    let entries = vec![
+        entry(1, US, &[(3, None), (4, Some(8))]),
+        entry(4, PEER, &[(5, Some(9))]),
     ];
-    let entries: Vec<_> = entries
-        .into_iter()
-        .map(|(version, payer, payments)| Entry {
-            version: Version::new(version),
-            payer,
-            payments,
-        })
-        .collect();
-    let opening = balances(100, 50);
+    let newest = agreed(5, &balances(100, 50), &balances(98, 52), &entries);
+    (entries, newest)
+}
+
+/// The state that these payments led to, signed by both.
+fn agreed(version: u64, opening: &Balances, left: &Balances, entries: &[Entry]) -> SignedState {
     let tally = entries
         .iter()
-        .fold(Tally::opening(&opening), |tally, entry| {
+        .fold(Tally::opening(opening), |tally, entry| {
             tally.after(entry.payer, &entry.payments)
         });
     let params = params();
     let allocation = Allocation {
-        balances: balances(98, 52),
+        balances: left.clone(),
         locked: Vec::new(),
     };
-    let (version, data) = (Version::new(5), tally.encode());
+    let (version, data) = (Version::new(version), tally.encode());
     let state = State::from_parts(
         params.id(),
         version,
@@ -80,61 +84,120 @@ fn proof() -> (perun_protocol::payment::History, SignedState) {
     let state = state.unwrap();
     let signatures = keys().iter().map(|key| key.sign(&state.digest())).collect();
     let signed = UnverifiedSignedState { state, signatures };
-    let signed = signed.verify(&params).unwrap();
-    (
-        perun_protocol::payment::History { opening, entries },
-        signed,
-    )
+    signed.verify(&params).unwrap()
 }
 
-fn exported() -> String {
-    let (history, newest) = proof();
-    let record = Record {
-        channel: params().id(),
-        peer: keys()[1].public_key(),
-        version: Version::new(4),
-        index: 0,
-        at_ms: 1_700_000_000_000,
-        time_is_late: true,
-        is_sent: false,
-        asset: asset(),
-        amount: Amount::new(5),
-        memo: Some([9; 32]),
-        memo_text: Some("coffee".into()),
+/// A document in its chunks. `pages` are what is read of the store at once.
+fn export(
+    history: &History,
+    opening: &Balances,
+    newest: SignedState,
+    pages: &[Vec<Entry>],
+) -> Vec<Vec<u8>> {
+    let mut export = Export::begin(&params(), opening, Some(newest)).unwrap();
+    let read = |from: Version| {
+        let page = pages
+            .iter()
+            .find(|page| page.last().unwrap().version >= from);
+        Ok(page.cloned().unwrap_or_default())
     };
-    document(&params(), Some(newest), history, &[record]).unwrap()
+    let mut chunks = Vec::new();
+    while let Some(chunk) = export.next_chunk(&history.table, read).unwrap() {
+        chunks.push(chunk);
+    }
+    chunks
 }
 
-#[test]
-fn an_exported_history_proves_itself() {
-    let exported = exported();
-    let verified = Verified {
+/// One payment of it is recorded, with its memo's text.
+async fn exported() -> String {
+    let folder = Scratch::new();
+    let history = History::open(folder.path()).unwrap();
+    let (entries, newest) = proof();
+    let story = Story {
+        id: params().id(),
+        ..Story::new(1)
+    };
+    story.entries.lock().unwrap().push(entries[1].clone());
+    let mut news = story.news(5, 1_700_000_000_000);
+    news.is_late = true;
+    follow(&history, news);
+    history.note_memo([9; 32], "coffee");
+    history.flush().await.unwrap();
+    let chunks = export(&history, &balances(100, 50), newest, &[entries]);
+    String::from_utf8(chunks.concat()).unwrap()
+}
+
+/// Its lines, as a value that can be changed.
+fn parsed(document: &str) -> Value {
+    let lines: Vec<Value> = document
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    json!(lines)
+}
+
+fn verified(lines: &Value) -> Result<Verified, Unproven> {
+    let lines: Vec<_> = lines
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::to_string)
+        .collect();
+    verify(lines.join("\n").as_bytes())
+}
+
+#[tokio::test]
+async fn an_exported_history_proves_itself() {
+    let exported = exported().await;
+    let expected = Verified {
         channel: params().id(),
         version: Version::new(5),
         payments: 3,
     };
-    assert_eq!(verify(&exported), Ok(verified));
-    let document: Value = serde_json::from_str(&exported).unwrap();
-    let payment = &document["entries"][1]["payments"][0];
+    assert_eq!(verify(exported.as_bytes()), Ok(expected));
+    let lines = parsed(&exported);
+    let payment = &lines[2]["payments"][0];
     assert_eq!(payment["text"], "coffee");
     assert_eq!(
         (&payment["at_ms"], &payment["time_is_late"]),
         (&json!(1_700_000_000_000_i64), &json!(true))
     );
+    // What was not recorded is exported all the same.
+    assert_eq!(
+        lines[1]["payments"][0],
+        json!({ "asset": 0, "amount": "3" })
+    );
+    let nothing = Export::begin(&params(), &balances(100, 50), None);
+    assert!(matches!(nothing, Err(Error::FailedPrecondition { .. })));
 }
 
-#[test]
-fn what_is_not_agreed_to_yet_is_not_exported() {
-    let (mut history, newest) = proof();
-    history.entries.push(Entry {
-        version: Version::new(6),
-        payer: US,
-        payments: batch(&[(1, None)]),
-    });
-    let exported = document(&params(), Some(newest), history, &[]).unwrap();
-    assert_eq!(verify(&exported).unwrap().payments, 3);
-    let (history, _) = proof();
-    assert!(document(&params(), None, history, &[]).is_err());
+#[tokio::test]
+async fn a_long_history_is_exported_in_chunks_of_bounded_size() {
+    let folder = Scratch::new();
+    let history = History::open(folder.path()).unwrap();
+    // Pages of one update with 500 payments, of which one is some 40 bytes.
+    let pages: Vec<_> = (1..=40)
+        .map(|version| vec![entry(version, US, &[(1, None); 500])])
+        .collect();
+    let (opening, left) = (balances(20_000, 0), balances(0, 20_000));
+    let newest = agreed(40, &opening, &left, &pages.concat());
+    let chunks = export(&history, &opening, newest, &pages);
+    assert!(chunks.len() > 5, "{}", chunks.len());
+    let (last, full) = chunks.split_last().unwrap();
+    assert!(full.iter().all(|chunk| chunk.len() == Export::CHUNK));
+    assert!((1..=Export::CHUNK).contains(&last.len()));
+    let verified = verify(&*chunks.concat()).unwrap();
+    assert_eq!(verified.payments, 20_000);
+    // No more is read ahead than fills a chunk.
+    let newest = agreed(40, &opening, &left, &pages.concat());
+    let mut export = Export::begin(&params(), &opening, Some(newest)).unwrap();
+    let reads = std::cell::Cell::new(0);
+    let read = |from: Version| {
+        reads.set(reads.get() + 1);
+        Ok(pages[from.number().max(1) as usize - 1].clone())
+    };
+    export.next_chunk(&history.table, read).unwrap();
+    assert!(reads.get() <= 6, "{}", reads.get());
 }
 
 /// Every value in a document, by its place.
@@ -180,10 +243,9 @@ fn another(value: &Value) -> Vec<Value> {
     }
 }
 
-#[test]
-fn nothing_that_is_proven_can_be_changed() {
-    let exported = exported();
-    let document: Value = serde_json::from_str(&exported).unwrap();
+#[tokio::test]
+async fn nothing_that_is_proven_can_be_changed() {
+    let document = parsed(&exported().await);
     let mut found = Vec::new();
     places(&document, String::new(), &mut found);
     // This side's word.
@@ -196,9 +258,9 @@ fn nothing_that_is_proven_can_be_changed() {
         for value in another(document.pointer(place).unwrap()) {
             let mut changed = document.clone();
             *changed.pointer_mut(place).unwrap() = value.clone();
-            let verified = verify(&changed.to_string());
+            let verified = verified(&changed);
             // Versions are not signed one by one; only their order is.
-            let is_order = place.starts_with("/entries") && place.ends_with("version");
+            let is_order = place.ends_with("version");
             if unproven(place) || (is_order && verified.is_ok()) {
                 continue;
             }
@@ -209,36 +271,25 @@ fn nothing_that_is_proven_can_be_changed() {
     assert!(refused > 500, "{refused}");
 }
 
-#[test]
-fn nothing_can_be_left_out_added_or_turned_round() {
-    let exported = exported();
-    let document: Value = serde_json::from_str(&exported).unwrap();
-    let with = |change: &dyn Fn(&mut Value)| {
+#[tokio::test]
+async fn nothing_can_be_left_out_added_or_turned_round() {
+    let document = parsed(&exported().await);
+    let with = |change: &dyn Fn(&mut Vec<Value>)| {
         let mut changed = document.clone();
-        change(&mut changed);
-        verify(&changed.to_string()).unwrap_err()
+        change(changed.as_array_mut().unwrap());
+        verified(&changed).unwrap_err()
     };
-    let entries = |value: &mut Value| value["entries"].as_array_mut().unwrap().clone();
-    let missing = with(&|value| value["entries"] = json!(entries(value)[..1]));
+    let missing = with(&|lines| lines.truncate(2));
     let count = |expected, found| Unproven::Payments(HistoryError::Count { expected, found });
     assert_eq!(missing, count(3, 2));
-    let twice = with(&|value| {
-        let mut entries = entries(value);
-        entries.insert(1, entries[0].clone());
-        value["entries"] = json!(entries);
-    });
+    let twice = with(&|lines| lines.insert(1, lines[1].clone()));
     assert!(matches!(
         twice,
         Unproven::Payments(HistoryError::Order { .. })
     ));
-    let turned = with(&|value| {
-        value["entries"][0]["payments"]
-            .as_array_mut()
-            .unwrap()
-            .reverse()
-    });
+    let turned = with(&|lines| lines[1]["payments"].as_array_mut().unwrap().reverse());
     assert_eq!(turned, Unproven::Payments(HistoryError::Hash));
-    let empty = with(&|value| value["entries"][0]["payments"] = json!([]));
+    let empty = with(&|lines| lines[1]["payments"] = json!([]));
     assert!(matches!(
         empty,
         Unproven::Value {
@@ -246,21 +297,21 @@ fn nothing_can_be_left_out_added_or_turned_round() {
             ..
         }
     ));
-    let more = with(&|value| value["more"] = json!(1));
-    assert!(matches!(more, Unproven::Form(_)));
-    for name in [
-        "format", "channel", "params", "opening", "entries", "newest",
-    ] {
-        let without = with(&|value| drop(value.as_object_mut().unwrap().remove(name)));
+    for line in 0..2 {
+        let more = with(&|lines| lines[line]["more"] = json!(1));
+        assert!(matches!(more, Unproven::Form(_)));
+    }
+    for name in ["format", "channel", "params", "opening", "newest"] {
+        let without = with(&|lines| drop(lines[0].as_object_mut().unwrap().remove(name)));
         assert!(without.to_string().contains(name), "{without}");
     }
     // Signed by one of the two only.
-    let other = with(&|value| {
+    let other = with(&|lines| {
         let (_, newest) = proof();
         let mut unverified = UnverifiedSignedState::from(newest);
         unverified.signatures.swap(0, 1);
         use perun_protocol::encoding::Canonical as _;
-        value["newest"] = json!(hex::encode(unverified.encode()));
+        lines[0]["newest"] = json!(hex::encode(unverified.encode()));
     });
     assert!(matches!(other, Unproven::Signatures(_)), "{other:?}");
 }
@@ -268,6 +319,6 @@ fn nothing_can_be_left_out_added_or_turned_round() {
 #[test]
 fn other_texts_prove_nothing() {
     for text in ["", "{}", "[]", "null", "not json", &"[".repeat(100_000)] {
-        assert!(matches!(verify(text), Err(Unproven::Form(_))));
+        assert!(matches!(verify(text.as_bytes()), Err(Unproven::Form(_))));
     }
 }
