@@ -82,9 +82,8 @@ impl Shared {
                     true
                 }
                 Step::WaitUntil(instant) => {
-                    let left = Duration::from_nanos(instant.nanos_since(self.now()));
                     tokio::select! {
-                        () = sleep(left) => {}
+                        () = self.sleep_until(instant) => {}
                         () = self.wait(&watched, view.at) => {}
                     }
                     true
@@ -161,6 +160,18 @@ impl Shared {
             if Duration::from_nanos(self.now().nanos_since(renewed_at)) > longest {
                 return;
             }
+        }
+    }
+
+    /// Sleeps until it is so late at the adjudicator, whose clock may jump ahead of ours.
+    async fn sleep_until(&self, instant: Timestamp) {
+        let longest = self.config.poll_interval * OLD_POLLS;
+        loop {
+            let left = Duration::from_nanos(instant.nanos_since(self.now()));
+            if left.is_zero() {
+                return;
+            }
+            sleep(left.min(longest)).await;
         }
     }
 
