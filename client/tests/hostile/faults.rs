@@ -38,7 +38,7 @@ async fn runs_with(seed: u64, faults: Faults) {
     let proposing = alice.client.propose(&identity, alice.terms([1_000, 1_000]));
     let accepting = async { proposals.next().await.unwrap().accept().await };
     let opening = async { tokio::join!(proposing, accepting) };
-    let (ours, theirs) = timeout(Duration::from_secs(60), opening).await.unwrap();
+    let (ours, theirs) = timeout(Duration::from_secs(150), opening).await.unwrap();
     let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
     let paying = |channel: perun_client::channel::Channel, amount: u128| async move {
         for _ in 0..40 {
