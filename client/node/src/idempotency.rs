@@ -200,12 +200,10 @@ impl Ticket {
     /// [`Error::ResourceExhausted`] if the disk does not keep up, [`Error::Stopped`] after the end; the
     /// call is interrupted then.
     pub fn done(self, result: &[u8]) -> Result<(), Error> {
-        let end = Some(((self.inner.now_s)(), result.to_vec()));
-        let request = self.request;
-        self.settle(Some(Stored { request, end }))
+        self.done_for(Duration::ZERO, result)
     }
 
-    /// As [`Ticket::done`], and remembered for so long at least.
+    /// As [`Ticket::done`], and remembered for so much longer.
     ///
     /// # Errors
     /// As [`Ticket::done`].
