@@ -6,18 +6,18 @@ use ic_stable_structures::DefaultMemoryImpl;
 use perun_canister_api::{InitArgs, UpgradeArgs};
 use perun_protocol::{ChannelId, Timestamp};
 
+use crate::certified::{self, Registrations};
+use crate::channel::Channel;
 use crate::clock::Uptime;
 use crate::config::{Config, ConfigError};
 use crate::event::{Change, Event};
 use crate::store::Store;
 
-/// The version of the interface; grows when a client must know.
-pub const INTERFACE: u16 = 2;
-
 /// The rules over everything in stable memory.
 pub struct Adjudicator {
     me: Principal,
     pub(crate) store: Store,
+    pub(crate) registrations: Registrations,
 }
 
 impl Adjudicator {
@@ -30,7 +30,11 @@ impl Adjudicator {
         let config = Config::new(args, me)?;
         let mut store = Store::open(memory);
         store.set_config(config);
-        Ok(Self { me, store })
+        Ok(Self {
+            me,
+            store,
+            registrations: Registrations::default(),
+        })
     }
 
     /// Goes on with what an earlier version left in `memory`.
@@ -40,7 +44,12 @@ impl Adjudicator {
         args: Option<UpgradeArgs>,
     ) -> Result<Self, ConfigError> {
         let store = Store::open(memory);
-        let mut adjudicator = Self { me, store };
+        let registrations = Registrations::of(store.unfinished());
+        let mut adjudicator = Self {
+            me,
+            store,
+            registrations,
+        };
         if let Some(args) = args {
             let config = adjudicator.config().widened(args, me)?;
             adjudicator.store.set_config(config);
@@ -97,11 +106,20 @@ impl Adjudicator {
         }
     }
 
+    /// Writes a channel down, and certifies what is registered for it.
+    pub(crate) fn set_channel(&mut self, id: ChannelId, channel: Channel) {
+        let registration = certified::registration(&channel);
+        self.store.set_unfinished(id, registration.as_deref());
+        self.registrations.set(id, registration);
+        self.store.set_channel(id, channel);
+    }
+
     pub(crate) fn log(&mut self, at: Timestamp, channel: ChannelId, change: Change) {
-        self.store.log(Event {
+        let event = Event {
             at,
             channel,
             change,
-        });
+        };
+        self.store.log(event);
     }
 }

@@ -1,13 +1,14 @@
 //! What the adjudicator tells: holdings, states, events, its set-up.
 
 use perun_canister_api::{
-    ChannelRequest, EventsError, EventsPage, EventsRequest, Holdings, HoldingsAnswer, Info,
+    ChannelRequest, EventsError, EventsPage, EventsRequest, Holdings, HoldingsAnswer, INTERFACE, Info,
     LedgerInfo, QueryError, StateAnswer, convert,
 };
 use perun_protocol::{Amount, AssetIdx, ChannelId, MAX_ASSETS, MAX_PARTICIPANTS, Timestamp};
 
+use serde_bytes::ByteBuf;
+
 use crate::Adjudicator;
-use crate::adjudicator::INTERFACE;
 use crate::channel::{Channel, Phase};
 use perun_canister_api::Phase as CandidPhase;
 
@@ -25,8 +26,6 @@ impl Adjudicator {
         let channel = self.store.channel(id);
         Ok(HoldingsAnswer {
             holdings: channel.map(|channel| self.describe(id, &channel)),
-            certificate: None,
-            witness: None,
         })
     }
 
@@ -56,18 +55,19 @@ impl Adjudicator {
         }
     }
 
-    /// What is registered for a channel.
+    /// What is registered for a channel, and which channel that is.
     pub fn state(
         &self,
         request: &ChannelRequest,
         now: Timestamp,
-    ) -> Result<StateAnswer, QueryError> {
+    ) -> Result<(ChannelId, StateAnswer), QueryError> {
         let id = channel_id(request)?;
-        Ok(StateAnswer {
+        let answer = StateAnswer {
             registered: self.registered(id, now),
             certificate: None,
             witness: None,
-        })
+        };
+        Ok((id, answer))
     }
 
     /// A page of the event log.
@@ -94,6 +94,10 @@ impl Adjudicator {
             // The page reached the log's end.
             _ => total.max(request.start),
         };
+        let first = events.first().map(|(index, _)| *index);
+        let parent = first
+            .filter(|_| of.is_none())
+            .and_then(|first| self.store.block_hash(first.checked_sub(1)?));
         Ok(EventsPage {
             events: events
                 .iter()
@@ -102,6 +106,7 @@ impl Adjudicator {
             next,
             total,
             as_of_ns: now.nanos(),
+            parent: parent.map(ByteBuf::from),
             certificate: None,
             witness: None,
         })

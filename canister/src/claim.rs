@@ -114,7 +114,7 @@ impl Adjudicator {
                     .conclude(wall)
                     .expect("a registered channel concludes");
                 self.store.close_window(deadline, id);
-                self.store.set_channel(id, channel.clone());
+                self.set_channel(id, channel.clone());
                 self.log(now, id, Change::Concluded { outcome });
                 Ok(channel)
             }
@@ -208,7 +208,7 @@ impl Adjudicator {
             self.store.close_window(standing, id);
         }
         self.store.open_window(deadline, id);
-        self.store.set_channel(id, channel);
+        self.set_channel(id, channel);
         let rank = registration.rank;
         let digest = claim.state().map(State::digest);
         let timeout = clock.wall(deadline);

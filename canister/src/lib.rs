@@ -22,6 +22,8 @@
 
 pub mod adjudicator;
 pub mod answers;
+pub mod blocks;
+mod certified;
 pub mod channel;
 mod claim;
 pub mod clock;

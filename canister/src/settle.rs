@@ -147,7 +147,7 @@ impl Adjudicator {
                     .credit(entry.asset, entry.part, entry.amount)
                     .expect("reserving has checked that it fits");
                 let asset = channel.params().assets()[entry.asset.index()];
-                self.store.set_channel(id, channel);
+                self.set_channel(id, channel);
                 let change = Change::Deposited {
                     asset,
                     part: entry.part,
@@ -198,7 +198,7 @@ impl Adjudicator {
             channel
                 .credit(entry.asset, entry.part, entry.debit())
                 .expect("it was there before");
-            self.store.set_channel(entry.channel, channel);
+            self.set_channel(entry.channel, channel);
         }
         Settlement::Refused(refusal)
     }

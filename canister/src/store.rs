@@ -4,7 +4,8 @@
 
 use candid::Principal;
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
-use ic_stable_structures::{DefaultMemoryImpl, StableBTreeMap, StableCell};
+use ic_stable_structures::{DefaultMemoryImpl, StableBTreeMap, StableCell, StableVec};
+use perun_canister_api::{BlockHash, block_hash};
 use perun_protocol::{AssetIdx, ChannelId};
 
 use crate::channel::Channel;
@@ -32,6 +33,8 @@ const IN_FLIGHT: MemoryId = MemoryId::new(6);
 const NEXT_JOURNAL_NUMBER: MemoryId = MemoryId::new(7);
 const EVENTS: MemoryId = MemoryId::new(8);
 const CHANNEL_EVENTS: MemoryId = MemoryId::new(9);
+const BLOCK_HASHES: MemoryId = MemoryId::new(10);
+const UNFINISHED: MemoryId = MemoryId::new(11);
 
 /// The tables.
 pub struct Store {
@@ -46,6 +49,10 @@ pub struct Store {
     next_journal_number: StableCell<u64, Memory>,
     events: Map<u64, Stored<Event>>,
     channel_events: Map<([u8; 32], u64), ()>,
+    // Of the events, by position.
+    block_hashes: StableVec<BlockHash, Memory>,
+    // What is certified of the registrations that are not concluded.
+    unfinished: Map<[u8; 32], Vec<u8>>,
 }
 
 impl Store {
@@ -63,6 +70,8 @@ impl Store {
             next_journal_number: StableCell::init(manager.get(NEXT_JOURNAL_NUMBER), 0),
             events: Map::init(manager.get(EVENTS)),
             channel_events: Map::init(manager.get(CHANNEL_EVENTS)),
+            block_hashes: StableVec::init(manager.get(BLOCK_HASHES)),
+            unfinished: Map::init(manager.get(UNFINISHED)),
         }
     }
 
@@ -187,9 +196,43 @@ impl Store {
     pub fn log(&mut self, event: Event) -> u64 {
         let index = self.events.len();
         let channel = *event.channel.as_bytes();
+        let parent = self.last_block().map(|(_, hash)| hash);
+        let hash = block_hash(&event.to_record(index), parent.as_ref());
+        self.block_hashes.push(&hash);
         self.events.insert(index, Stored(event));
         self.channel_events.insert((channel, index), ());
         index
+    }
+
+    /// The hash of an event's block.
+    pub fn block_hash(&self, index: u64) -> Option<BlockHash> {
+        self.block_hashes.get(index)
+    }
+
+    /// The position of the last event, and the hash of its block.
+    pub fn last_block(&self) -> Option<(u64, BlockHash)> {
+        let index = self.block_hashes.len().checked_sub(1)?;
+        Some((index, self.block_hashes.get(index)?))
+    }
+
+    /// Remembers what is certified of a channel, if anything is.
+    pub fn set_unfinished(&mut self, id: ChannelId, registration: Option<&[u8]>) {
+        match registration {
+            Some(registration) => {
+                self.unfinished
+                    .insert(*id.as_bytes(), registration.to_vec());
+            }
+            None => {
+                self.unfinished.remove(id.as_bytes());
+            }
+        }
+    }
+
+    /// What is certified of channels.
+    pub fn unfinished(&self) -> impl Iterator<Item = ([u8; 32], Vec<u8>)> {
+        self.unfinished
+            .iter()
+            .map(|entry| (*entry.key(), entry.value()))
     }
 
     pub fn event_count(&self) -> u64 {

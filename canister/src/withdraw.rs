@@ -118,7 +118,7 @@ impl Adjudicator {
             remainder: remainder.units(),
             fee: fee.units(),
         })?;
-        self.store.set_channel(id, channel);
+        self.set_channel(id, channel);
         let entry = Entry {
             channel: id,
             asset: withdrawal.asset,

@@ -7,7 +7,7 @@ use ic_agent::AgentError;
 use perun_protocol::encoding::DecodeError;
 use perun_protocol::{BalancesError, SignedStateError};
 
-use crate::Refusal;
+use crate::{Refusal, Unproven};
 
 /// Why a call did not give what was asked for.
 #[derive(Debug)]
@@ -93,6 +93,8 @@ pub enum WrongAnswer {
     },
     /// A channel is further than an answer that came later says.
     WentBack,
+    /// It came from one node, and proves nothing.
+    Unproven(Unproven),
     /// A question that cannot be refused was.
     Refusal {
         /// The refusal in words.
@@ -243,6 +245,7 @@ impl fmt::Display for WrongAnswer {
             }
             Self::DepositAmount => write!(f, "the amount to pay is not share and fee"),
             Self::EventOrder { index } => write!(f, "the events are out of order at {index}"),
+            Self::Unproven(unproven) => unproven.fmt(f),
             Self::WentBack => write!(f, "the channel is further than that already"),
             Self::Refusal { words } => {
                 write!(f, "a question that cannot be refused was refused: {words}")

@@ -61,11 +61,15 @@ impl Canister {
     }
 
     /// Asks a question by an update call, so that the whole subnet answers and signs: a query is
-    /// answered by one node, which could show deposits that are not there. This is the only place
-    /// where anything is read; once answers carry certificates, they will be queried and verified
-    /// here.
+    /// answered by one node, which could show deposits that are not there.
     async fn read(&self, request: &Request) -> Result<Vec<u8>, AgentError> {
         self.call(request).await
+    }
+
+    /// Asks one node. Its answer is worth what it proves.
+    pub(crate) async fn query(&self, request: &Request) -> Result<Vec<u8>, AgentError> {
+        let query = self.agent.query(&self.id, request.method);
+        query.with_arg(request.argument.clone()).call().await
     }
 }
 

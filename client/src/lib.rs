@@ -39,6 +39,7 @@ pub mod agent;
 mod answer;
 mod call_error;
 mod canister;
+mod certified;
 pub mod chain;
 pub mod channel;
 pub mod client;
@@ -68,16 +69,17 @@ pub use answer::{
     Conclusion, DepositAccount, DepositReceipt, Holdings, Registered, WithdrawReceipt,
 };
 pub use call_error::{CallError, Nonsense, WrongAnswer};
+pub use certified::Unproven;
 pub use event::{Claimed, Event, EventRecord, EventsPage};
 pub use funder::{DepositOrder, Door, FundError, Funder, WaitError};
 pub use ledger::{Allowance, Approval, Ledger, Transfer};
 pub use margins::Margins;
 pub use patience::Patience;
 pub use refusal::{Advice, Refusal};
-pub use suitability::{CheckError, INTERFACE, Unsuitable};
+pub use suitability::{CheckError, Unsuitable};
 pub use token::{ParseAmountError, Token};
 
 pub use perun_canister_api::{
-    ConcludeError, DepositAccountError, DepositError, DisputeError, EventsError, Info,
+    ConcludeError, DepositAccountError, DepositError, DisputeError, EventsError, INTERFACE, Info,
     LedgerRefusal, ParamsError, Phase, QueryError, WithdrawError,
 };

@@ -5,13 +5,10 @@ use std::convert::Infallible;
 use std::fmt;
 
 use candid::Principal;
-use perun_canister_api::{Info, convert};
+use perun_canister_api::{INTERFACE, Info, convert};
 use perun_protocol::{AssetId, ChallengeDuration, ChannelKind, Params, ParamsError};
 
 use crate::CallError;
-
-/// The version of the adjudicator's interface that this client speaks.
-pub const INTERFACE: u16 = 2;
 
 /// Why an adjudicator and a channel do not fit each other.
 #[derive(Clone, Debug, Eq, PartialEq)]

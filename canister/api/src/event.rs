@@ -30,9 +30,14 @@ pub struct EventsPage {
     /// The canister's time when the page was made. If the page reaches the log's end, nothing else
     /// has happened until then.
     pub as_of_ns: u64,
-    /// Certifies the log's tip; not filled yet.
+    /// The hash of the block before the first event given, 32 bytes, from which the hashes of the
+    /// blocks of all of them follow. None in pages of one channel, and in one that starts with event 0.
+    pub parent: Option<ByteBuf>,
+    /// The subnet's certificate for this canister, in an answer to a query; none in an update call,
+    /// whose answer the subnet has signed.
     pub certificate: Option<ByteBuf>,
-    /// Leads from the certificate to the tip; not filled yet.
+    /// Leads from the certificate to the log's tip: a hash tree in CBOR with `last_block_index` (LEB128)
+    /// and `last_block_hash`.
     pub witness: Option<ByteBuf>,
 }
 

@@ -3,6 +3,9 @@
 use candid::{CandidType, Principal};
 use serde::Deserialize;
 
+/// The version of the interface that is described here; it grows when a client must know.
+pub const INTERFACE: u16 = 3;
+
 /// The argument of the first installation.
 #[derive(CandidType, Clone, Debug, Deserialize, Eq, PartialEq)]
 pub struct InitArgs {

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod block;
 mod conclude;
 pub mod convert;
 mod deposit;
@@ -20,6 +21,7 @@ mod ledger;
 mod query;
 mod withdraw;
 
+pub use block::{BLOCK_TYPES, BlockHash, block, block_hash};
 pub use conclude::{ConcludeError, ConcludeRequest, Conclusion};
 pub use deposit::{
     DepositAccount, DepositAccountError, DepositAccountRequest, DepositError, DepositReceipt,
@@ -27,7 +29,7 @@ pub use deposit::{
 };
 pub use dispute::{Claim, DisputeError, DisputeRequest, Rank, Registered};
 pub use event::{Event, EventRecord, EventsError, EventsPage, EventsRequest};
-pub use info::{Info, InitArgs, LedgerInfo, UpgradeArgs};
+pub use info::{INTERFACE, Info, InitArgs, LedgerInfo, UpgradeArgs};
 pub use ledger::{Asset, LedgerRefusal};
 pub use query::{ChannelRequest, Holdings, HoldingsAnswer, Phase, QueryError, StateAnswer};
 pub use withdraw::{WithdrawError, WithdrawReceipt, WithdrawRequest};

@@ -1,7 +1,8 @@
 //! What the adjudicator tells of a channel.
 //!
-//! Answers have room for a certificate and a witness; until they are filled, a client reads by
-//! update call, because a single node answers a query.
+//! A single node answers a query, so its answer counts only as far as it is certified: the registrations
+//! that are not concluded, and that there is none. Holdings, and how a channel was concluded, are proven
+//! by the event log, or read by an update call.
 
 use candid::CandidType;
 use serde::Deserialize;
@@ -21,10 +22,6 @@ pub struct ChannelRequest {
 pub struct HoldingsAnswer {
     /// None if no deposit for the channel has arrived.
     pub holdings: Option<Holdings>,
-    /// Certifies the answer; not filled yet.
-    pub certificate: Option<ByteBuf>,
-    /// Leads from the certificate to the answer; not filled yet.
-    pub witness: Option<ByteBuf>,
 }
 
 /// What is held for a channel.
@@ -55,9 +52,11 @@ pub enum Phase {
 pub struct StateAnswer {
     /// None if nothing is registered.
     pub registered: Option<Registered>,
-    /// Certifies the answer; not filled yet.
+    /// The subnet's certificate for this canister, in an answer to a query; none in an update call,
+    /// whose answer the subnet has signed.
     pub certificate: Option<ByteBuf>,
-    /// Leads from the certificate to the answer; not filled yet.
+    /// Leads from the certificate to what is registered and not concluded, or to its absence: a hash
+    /// tree in CBOR with `clock` and `registrations` (`perun-canister`, module `certified`).
     pub witness: Option<ByteBuf>,
 }
 

@@ -1,20 +1,26 @@
-//! What the adjudicator tells. Everything is read through the subnet, not from one node.
+//! What the adjudicator tells: through the subnet, or by one node that proves what it says.
 
 use std::convert::Infallible;
+
+use candid::CandidType;
 
 use perun_canister_api::{
     self as api, ChannelRequest, DepositAccountError, DepositAccountRequest, EventsError,
     EventsRequest, HoldingsAnswer, Info, QueryError, StateAnswer, convert,
 };
-use perun_protocol::{Account, Amount, AssetId, ChallengeDuration, ChannelId, Params, PartIdx};
+use perun_protocol::{
+    Account, Amount, AssetId, ChallengeDuration, ChannelId, Params, PartIdx, Timestamp,
+};
+use serde::Deserialize;
 
 use crate::adjudicator::Adjudicator;
-use crate::canister::Request;
+use crate::canister::{Request, decode};
+use crate::certified::Proof;
 use crate::repeat::{ask, call};
 use crate::suitability::{check, check_terms};
 use crate::{
     CallError, CheckError, DepositAccount, EventRecord, EventsPage, Holdings, Registered,
-    WrongAnswer,
+    Unproven, WrongAnswer,
 };
 
 /// How many events are asked for at once; the adjudicator may give fewer.
@@ -127,6 +133,110 @@ impl Adjudicator {
         let outcome = call(&self.canister, &request, &self.patience).await?;
         let page: api::EventsPage = outcome.into_result()?;
         EventsPage::new(&page, start, channel).map_err(|wrong| self.nonsense(METHOD, wrong))
+    }
+
+    /// The end of the event log, from index `start` on, as one node tells it and the subnet's signature
+    /// proves it: cheaper and quicker than [`Adjudicator::events`]. `as_of` is the certificate's time, which
+    /// may be some minutes past, so that it says nothing of what time it is.
+    ///
+    /// # Errors
+    /// [`WrongAnswer::Unproven`] in a [`CallError::Nonsense`] if the answer is not what was certified; also
+    /// if more follows than fits one page ([`Unproven::Length`]), which only [`Adjudicator::events`] can
+    /// read. Nothing is repeated.
+    pub async fn proven_events(&self, start: u64) -> Result<EventsPage, CallError<EventsError>> {
+        const METHOD: &str = "query_events";
+        let request = EventsRequest {
+            channel: None,
+            start,
+            length: PAGE_LENGTH,
+        };
+        let page: Result<api::EventsPage, EventsError> = self.query(METHOD, request).await?;
+        let page = page.map_err(|_| WrongAnswer::Unproven(Unproven::NotCertified));
+        let page = page.and_then(|page| self.prove_events(page, start));
+        page.map_err(|wrong| self.nonsense(METHOD, wrong))
+    }
+
+    /// Checks a page that somebody got as an answer to a query of all events from index `start` on: it
+    /// does not matter from whom it comes.
+    ///
+    /// # Errors
+    /// [`WrongAnswer::Unproven`] if it is not what was certified, or not the log's end.
+    pub fn prove_events(
+        &self,
+        mut page: api::EventsPage,
+        start: u64,
+    ) -> Result<EventsPage, WrongAnswer> {
+        let (certificate, witness) = (page.certificate.as_ref(), page.witness.as_ref());
+        let proof = Proof::verify(self.agent(), self.id(), certificate, witness);
+        let proof = proof.map_err(WrongAnswer::Unproven)?;
+        proof
+            .check_page(&page, start)
+            .map_err(WrongAnswer::Unproven)?;
+        page.as_of_ns = proof.time.nanos();
+        EventsPage::new(&page, start, None)
+    }
+
+    /// What is registered for a channel and not concluded, as one node tells it and the subnet's signature
+    /// proves it, and as of when. `None` says that nothing is registered or that the channel is concluded.
+    ///
+    /// # Errors
+    /// [`WrongAnswer::Unproven`] in a [`CallError::Nonsense`] if the answer is not what was certified.
+    /// Nothing is repeated.
+    pub async fn proven_registration(
+        &self,
+        params: &Params,
+    ) -> Result<(Option<Registered>, Timestamp), CallError<QueryError>> {
+        const METHOD: &str = "query_state";
+        let request = channel_request(params.id());
+        let answer: Result<StateAnswer, QueryError> = self.query(METHOD, request).await?;
+        let answer = answer.map_err(|_| WrongAnswer::Unproven(Unproven::NotCertified));
+        let proven = answer.and_then(|answer| self.prove_registration(params, &answer));
+        proven.map_err(|wrong| self.nonsense(METHOD, wrong))
+    }
+
+    /// Checks what somebody got as an answer to a query of a channel's state: it does not matter from whom
+    /// it comes. What it gives is as [`Adjudicator::proven_registration`] has it.
+    ///
+    /// # Errors
+    /// [`WrongAnswer::Unproven`] if it is not what was certified.
+    pub fn prove_registration(
+        &self,
+        params: &Params,
+        answer: &StateAnswer,
+    ) -> Result<(Option<Registered>, Timestamp), WrongAnswer> {
+        let (certificate, witness) = (answer.certificate.as_ref(), answer.witness.as_ref());
+        let proof = Proof::verify(self.agent(), self.id(), certificate, witness);
+        let proof = proof.map_err(WrongAnswer::Unproven)?;
+        let told = answer.registered.as_ref();
+        let timeout = proof.check_registration(params.id(), told);
+        let timeout = timeout.map_err(WrongAnswer::Unproven)?;
+        let registered = told.zip(timeout).map(|(told, timeout)| {
+            let registered = Registered::new(params, told)?;
+            Ok(Registered {
+                timeout,
+                ..registered
+            })
+        });
+        Ok((registered.transpose()?, proof.time))
+    }
+
+    /// Asks one node, once.
+    async fn query<T, R>(
+        &self,
+        method: &'static str,
+        request: impl CandidType,
+    ) -> Result<T, CallError<R>>
+    where
+        T: CandidType + for<'a> Deserialize<'a>,
+    {
+        let request = Request::read(method, (request,));
+        let answered = self.canister.query(&request).await;
+        let bytes = answered.map_err(|error| CallError::Transport {
+            error: Box::new(error),
+            attempts: 1,
+            in_doubt: false,
+        })?;
+        decode(&bytes).map_err(|wrong| self.nonsense(method, wrong))
     }
 
     /// Every event of a channel from index `start` on, page by page.

@@ -34,6 +34,11 @@ const PAGE_LENGTH: u32 = 100;
 const PAGES_AT_ONCE: u32 = 10;
 /// How long a poll may take before another is begun.
 const LONGEST_POLL: Duration = Duration::from_secs(60);
+/// The subnet as a whole is asked this often at least: only then is it known what time it is. In between
+/// one node is asked, whose answer proves what it says but may be some minutes old.
+const SUBNET_INTERVAL: Duration = Duration::from_secs(300);
+/// What one node proves is not taken if it may be older.
+const STALE: Duration = Duration::from_secs(10);
 /// The pause after the first poll that failed; each further one doubles it, up to the interval.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -114,6 +119,8 @@ pub struct EventFollower {
     clock: Clock,
     cursor: Cursor,
     pages_at_once: u32,
+    /// When the subnet was asked last.
+    heard_subnet_at: Option<Instant>,
     /// What was read and not reported yet.
     touched: BTreeSet<ChannelId>,
 }
@@ -125,6 +132,7 @@ impl EventFollower {
             clock,
             cursor,
             pages_at_once: PAGES_AT_ONCE,
+            heard_subnet_at: None,
             touched: BTreeSet::new(),
         }
     }
@@ -207,10 +215,17 @@ impl EventFollower {
         let Cursor { next, last_at } = self.cursor;
         // The last event again, if there is one.
         let start = next.saturating_sub(1);
-        let sent = Instant::now();
-        let page = self.adjudicator.events(None, start, PAGE_LENGTH).await;
-        let page = page.map_err(FollowError::Read)?;
-        self.clock.observe(page.as_of, sent);
+        let page = match self.proven_page(start).await {
+            Some(page) => page,
+            None => {
+                let sent = Instant::now();
+                let page = self.adjudicator.events(None, start, PAGE_LENGTH).await;
+                let page = page.map_err(FollowError::Read)?;
+                self.clock.observe(page.as_of, sent);
+                self.heard_subnet_at = Some(sent);
+                page
+            }
+        };
         let mut events = page.events.iter();
         if next > 0 {
             match events.next() {
@@ -237,6 +252,26 @@ impl EventFollower {
         self.touched.extend(new.iter().map(|event| event.channel));
         self.cursor = Cursor { next: end, last_at };
         Ok(page)
+    }
+
+    /// What one node tells and proves, if there is no reason to ask the subnet: that the clock is to be
+    /// corrected, that there is more than one page, that the node lags behind what was seen, or lies.
+    async fn proven_page(&self, start: u64) -> Option<EventsPage> {
+        let heard = self.heard_subnet_at?;
+        if heard.elapsed() >= SUBNET_INTERVAL {
+            return None;
+        }
+        match self.adjudicator.proven_events(start).await {
+            Ok(page) => {
+                let is_behind = page.total < self.cursor.next;
+                let age = self.clock.age(page.as_of);
+                (!is_behind && age.is_some_and(|age| age < STALE)).then_some(page)
+            }
+            Err(error) => {
+                tracing::debug!("the subnet is asked instead of one node: {error}");
+                None
+            }
+        }
     }
 
     fn begin_again(&mut self, total: u64) -> FollowError {

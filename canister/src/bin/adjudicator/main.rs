@@ -3,6 +3,7 @@
 //! No method exists for tests. What decodes is answered with `Ok` or a named error; what does not is
 //! rejected with a text. The rules are in the library; here nothing is decided about money.
 
+mod certificate;
 mod deposit;
 mod ledger;
 mod state;
@@ -14,7 +15,11 @@ use candid::{CandidType, DecoderConfig, Deserialize, candid_method};
 use ic_cdk::api::{CanisterStatusCode, canister_self, canister_status, msg_arg_data, msg_caller};
 use ic_cdk::{init, inspect_message, post_upgrade, pre_upgrade, query, update};
 use ic_stable_structures::DefaultMemoryImpl;
-use perun_canister::Adjudicator;
+use icrc_ledger_types::icrc3::archive::{GetArchivesArgs, GetArchivesResult};
+use icrc_ledger_types::icrc3::blocks::{
+    GetBlocksRequest, GetBlocksResult, ICRC3DataCertificate, SupportedBlockType,
+};
+use perun_canister::{Adjudicator, blocks};
 use perun_canister::answers::MAX_REQUEST_BYTES;
 use perun_canister_api::{
     ChannelRequest, ConcludeError, ConcludeRequest, Conclusion, DepositAccount,
@@ -135,14 +140,65 @@ fn query_holdings(request: ChannelRequest) -> Result<HoldingsAnswer, QueryError>
 #[query(decode_with = "decode", hidden)]
 #[candid_method(query)]
 fn query_state(request: ChannelRequest) -> Result<StateAnswer, QueryError> {
-    read(|adjudicator| adjudicator.state(&request, now()))
+    read(|adjudicator| {
+        let (id, answer) = adjudicator.state(&request, now())?;
+        let (certificate, witness) = certificate::with(|| adjudicator.registration_witness(id));
+        Ok(StateAnswer {
+            certificate,
+            witness,
+            ..answer
+        })
+    })
 }
 
 /// Gives a page of the event log.
 #[query(decode_with = "decode", hidden)]
 #[candid_method(query)]
 fn query_events(request: EventsRequest) -> Result<EventsPage, EventsError> {
-    read(|adjudicator| adjudicator.events(&request, now()))
+    read(|adjudicator| {
+        let page = adjudicator.events(&request, now())?;
+        let (certificate, witness) = certificate::with(|| adjudicator.tip_witness());
+        Ok(EventsPage {
+            certificate,
+            witness,
+            ..page
+        })
+    })
+}
+
+/// Gives the blocks of these ranges, as many as fit into one answer.
+#[query(decode_with = "decode", hidden)]
+#[candid_method(query)]
+fn icrc3_get_blocks(ranges: Vec<GetBlocksRequest>) -> GetBlocksResult {
+    read(|adjudicator| adjudicator.blocks(&ranges))
+}
+
+/// Tells where older blocks are: all are here.
+#[query(decode_with = "decode", hidden)]
+#[candid_method(query)]
+fn icrc3_get_archives(_: GetArchivesArgs) -> GetArchivesResult {
+    Vec::new()
+}
+
+/// Proves which block is the last. None in update calls, and as long as there is no block.
+#[query]
+fn icrc3_get_tip_certificate() -> Option<ICRC3DataCertificate> {
+    read(|adjudicator| {
+        if !adjudicator.has_blocks() {
+            return None;
+        }
+        let (certificate, witness) = certificate::with(|| adjudicator.tip_witness());
+        Some(ICRC3DataCertificate {
+            certificate: certificate?,
+            hash_tree: witness?,
+        })
+    })
+}
+
+/// Tells what types of blocks there are.
+#[query]
+fn icrc3_supported_block_types() -> Vec<SupportedBlockType> {
+    blocks::supported_types()
 }
 
 /// Tells how the adjudicator is set up.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use perun_canister::Adjudicator;
 use perun_protocol::Timestamp;
 
-use crate::timers;
+use crate::{certificate, timers};
 
 thread_local! {
     static ADJUDICATOR: RefCell<Option<Adjudicator>> = const { RefCell::new(None) };
@@ -16,6 +16,7 @@ const INSTALLED: &str = "init and post_upgrade run before any other message";
 /// Puts the adjudicator in its place.
 pub fn set(adjudicator: Adjudicator) {
     ADJUDICATOR.set(Some(adjudicator));
+    certificate::renew();
 }
 
 /// The time of this message.
@@ -41,6 +42,7 @@ pub fn mutate<R>(f: impl FnOnce(&mut Adjudicator, Timestamp) -> R) -> R {
 pub fn resume<R>(f: impl FnOnce(&mut Adjudicator, Timestamp) -> R) -> R {
     let result =
         ADJUDICATOR.with_borrow_mut(|adjudicator| f(adjudicator.as_mut().expect(INSTALLED), now()));
+    certificate::renew();
     timers::arm();
     result
 }

@@ -1,0 +1,21 @@
+//! The subnet's signature on what the canister certifies.
+
+use ic_certification::HashTree;
+use serde_bytes::ByteBuf;
+
+use crate::state::read;
+
+/// Has what the adjudicator certifies signed with the next block.
+pub fn renew() {
+    ic_cdk::api::certified_data_set(read(perun_canister::Adjudicator::certified_root));
+}
+
+/// The certificate, and a witness to go with it; neither in update calls, whose answers the subnet has
+/// signed.
+pub fn with(witness: impl FnOnce() -> HashTree) -> (Option<ByteBuf>, Option<ByteBuf>) {
+    let Some(certificate) = ic_cdk::api::data_certificate() else {
+        return (None, None);
+    };
+    let witness = serde_cbor::to_vec(&witness()).expect("a vector takes every byte");
+    (Some(ByteBuf::from(certificate)), Some(ByteBuf::from(witness)))
+}

@@ -1,0 +1,137 @@
+//! What is certified: with the subnet's signature on 32 bytes, one node alone proves what it answers.
+//!
+//! ```text
+//!  root ─┬─ clock             gaps, 8 bytes
+//!        ├─ last_block_hash   of the event log, as ICRC-3 has it
+//!        ├─ last_block_index  LEB128
+//!        └─ registrations ─── channel id ── what is registered and not concluded
+//! ```
+//!
+//! | registration | bytes |
+//! |---|---|
+//! | a refund claim | `0`, deadline |
+//! | a signed state | `1`, SHA-256 of its canonical bytes, deadline |
+//!
+//! Numbers of 8 bytes are big-endian nanoseconds. A deadline is in uptime: with the gaps added it is the
+//! timeout, so that a gap moves them all by changing one leaf. That a channel is not in the tree proves
+//! that nothing is registered that could still be refuted or concluded.
+//!
+//! The tree lies on the heap and holds open disputes only; it is made anew from stable memory by an
+//! upgrade.
+
+use candid::Nat;
+use ic_certification::{HashTree, hash_tree};
+use ic_certification::rb_tree::{AsHashTree as _, RbTree};
+use perun_canister_api::BlockHash;
+use perun_protocol::ChannelId;
+use perun_protocol::encoding::Canonical as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::Adjudicator;
+use crate::channel::{Channel, Phase, RegisteredClaim};
+
+const CLOCK: &str = "clock";
+const LAST_BLOCK_HASH: &str = "last_block_hash";
+const LAST_BLOCK_INDEX: &str = "last_block_index";
+const REGISTRATIONS: &str = "registrations";
+
+/// The registrations that can still be refuted or concluded.
+#[derive(Default)]
+pub struct Registrations(RbTree<[u8; 32], Vec<u8>>);
+
+impl Registrations {
+    /// Those that an earlier version of the canister left.
+    pub(crate) fn of(unfinished: impl Iterator<Item = ([u8; 32], Vec<u8>)>) -> Self {
+        Self(unfinished.collect())
+    }
+
+    pub(crate) fn set(&mut self, id: ChannelId, registration: Option<Vec<u8>>) {
+        match registration {
+            Some(registration) => self.0.insert(*id.as_bytes(), registration),
+            None => self.0.delete(id.as_bytes()),
+        }
+    }
+}
+
+/// What is certified of a channel, `None` if nothing is registered that is not concluded.
+pub(crate) fn registration(channel: &Channel) -> Option<Vec<u8>> {
+    let Phase::Registered { claim, timeout, .. } = channel.phase() else {
+        return None;
+    };
+    let mut bytes = match claim {
+        RegisteredClaim::Refund => vec![0],
+        RegisteredClaim::State(signed) => {
+            let mut bytes = vec![1];
+            bytes.extend(Sha256::digest(signed.encode()));
+            bytes
+        }
+    };
+    bytes.extend(timeout.0.nanos().to_be_bytes());
+    Some(bytes)
+}
+
+/// What a witness shows; the rest of the tree is there as hashes.
+#[derive(Clone, Copy)]
+enum Shown {
+    Nothing,
+    Tip,
+    Registration(ChannelId),
+}
+
+impl Adjudicator {
+    /// The 32 bytes to be certified.
+    pub fn certified_root(&self) -> [u8; 32] {
+        self.tree(Shown::Nothing).digest()
+    }
+
+    /// Proves how long the event log is, and which event is the last.
+    pub fn tip_witness(&self) -> HashTree {
+        self.tree(Shown::Tip)
+    }
+
+    /// Proves what is registered for a channel and not concluded, or that nothing is.
+    pub fn registration_witness(&self, id: ChannelId) -> HashTree {
+        self.tree(Shown::Registration(id))
+    }
+
+    fn tree(&self, shown: Shown) -> HashTree {
+        let gaps = self.store.clock().gaps_ns.to_be_bytes();
+        let gaps = hash_tree::leaf(gaps.to_vec());
+        let clock = match shown {
+            Shown::Registration(_) => hash_tree::label(CLOCK, gaps),
+            Shown::Nothing | Shown::Tip => hash_tree::label(CLOCK, pruned(&gaps)),
+        };
+        let registrations = &self.registrations.0;
+        let registrations = match shown {
+            Shown::Registration(id) => registrations.witness(id.as_bytes()),
+            Shown::Nothing | Shown::Tip => hash_tree::pruned(registrations.root_hash()),
+        };
+        let registrations = hash_tree::label(REGISTRATIONS, registrations);
+        match self.store.last_block() {
+            None => hash_tree::fork(clock, registrations),
+            Some((index, hash)) => {
+                let tip = tip(index, &hash);
+                let [hash, index] = match shown {
+                    Shown::Tip => tip,
+                    Shown::Nothing | Shown::Registration(_) => tip.map(|leaf| pruned(&leaf)),
+                };
+                let (left, right) = (hash_tree::fork(clock, hash), (index, registrations));
+                hash_tree::fork(left, hash_tree::fork(right.0, right.1))
+            }
+        }
+    }
+}
+
+fn tip(index: u64, hash: &BlockHash) -> [HashTree; 2] {
+    let mut leb128 = Vec::new();
+    let encoded = Nat::from(index).encode(&mut leb128);
+    encoded.expect("a vector takes every byte");
+    [
+        hash_tree::label(LAST_BLOCK_HASH, hash_tree::leaf(hash.to_vec())),
+        hash_tree::label(LAST_BLOCK_INDEX, hash_tree::leaf(leb128)),
+    ]
+}
+
+fn pruned(tree: &HashTree) -> HashTree {
+    hash_tree::pruned(tree.digest())
+}
