@@ -1,8 +1,8 @@
 //! What the adjudicator tells: holdings, states, events, its set-up.
 
 use perun_canister_api::{
-    ChannelRequest, EventsError, EventsPage, EventsRequest, Holdings, HoldingsAnswer, INTERFACE, Info,
-    LedgerInfo, QueryError, StateAnswer, convert,
+    ChannelRequest, EventsError, EventsPage, EventsRequest, Holdings, HoldingsAnswer, INTERFACE,
+    Info, LedgerInfo, QueryError, StateAnswer, convert,
 };
 use perun_protocol::{Amount, AssetIdx, ChannelId, MAX_ASSETS, MAX_PARTICIPANTS, Timestamp};
 

@@ -20,8 +20,8 @@
 //! upgrade.
 
 use candid::Nat;
-use ic_certification::{HashTree, hash_tree};
 use ic_certification::rb_tree::{AsHashTree as _, RbTree};
+use ic_certification::{HashTree, hash_tree};
 use perun_canister_api::BlockHash;
 use perun_protocol::ChannelId;
 use perun_protocol::encoding::Canonical as _;

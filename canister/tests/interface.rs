@@ -60,7 +60,7 @@ fn queries_answer_replicated_calls_too() {
         .ic
         .update(user(0), world.adjudicator, "info", no_arguments());
     let info: perun_canister_api::Info = candid::decode_one(&reply.unwrap()).unwrap();
-    assert_eq!(info.interface, 2);
+    assert_eq!(info.interface, perun_canister_api::INTERFACE);
     assert_eq!(
         info.ledgers[0].fee,
         Some(world::FEE),

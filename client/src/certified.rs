@@ -91,7 +91,11 @@ impl Proof {
         verified.map_err(|error| Unproven::Certificate {
             reason: error.to_string(),
         })?;
-        let path = [b"canister".as_slice(), canister.as_slice(), b"certified_data"];
+        let path = [
+            b"canister".as_slice(),
+            canister.as_slice(),
+            b"certified_data",
+        ];
         let LookupResult::Found(root) = certificate.tree.lookup_path(path) else {
             return Err(Unproven::NotShown {
                 what: "the canister's certified data",
@@ -100,10 +104,13 @@ impl Proof {
         if *root != tree.digest() {
             return Err(Unproven::Witness);
         }
-        let LookupResult::Found(mut time) = certificate.tree.lookup_path([b"time".as_slice()]) else {
+        let LookupResult::Found(mut time) = certificate.tree.lookup_path([b"time".as_slice()])
+        else {
             return Err(Unproven::NotShown { what: "the time" });
         };
-        let time = Nat::decode(&mut time).ok().and_then(|time| u64::try_from(time.0).ok());
+        let time = Nat::decode(&mut time)
+            .ok()
+            .and_then(|time| u64::try_from(time.0).ok());
         let time = time.ok_or(Unproven::NotShown { what: "the time" })?;
         Ok(Self {
             time: Timestamp::from_nanos(time),
@@ -141,7 +148,10 @@ impl Proof {
         let (Some(last), Some((index, certified))) = (page.events.last(), tip) else {
             return Ok(());
         };
-        let parent = page.parent.as_ref().map(|parent| BlockHash::try_from(parent.as_slice()));
+        let parent = page
+            .parent
+            .as_ref()
+            .map(|parent| BlockHash::try_from(parent.as_slice()));
         let mut hash = match parent {
             None => None,
             Some(Ok(parent)) => Some(parent),
@@ -195,9 +205,12 @@ impl Proof {
         let LookupResult::Found(gaps) = self.leaf("clock") else {
             return Err(Unproven::NotShown { what: "the clock" });
         };
-        let gaps = <[u8; 8]>::try_from(gaps).map_err(|_| Unproven::NotShown { what: "the clock" })?;
+        let gaps =
+            <[u8; 8]>::try_from(gaps).map_err(|_| Unproven::NotShown { what: "the clock" })?;
         let deadline = Timestamp::from_nanos(u64::from_be_bytes(deadline));
-        Ok(Some(deadline.saturating_add_nanos(u64::from_be_bytes(gaps))))
+        Ok(Some(
+            deadline.saturating_add_nanos(u64::from_be_bytes(gaps)),
+        ))
     }
 
     fn leaf(&self, name: &'static str) -> LookupResult<'_> {
@@ -206,7 +219,10 @@ impl Proof {
 
     fn shows_registrations(&self) -> bool {
         let path = [b"registrations".as_slice()];
-        matches!(self.tree.lookup_subtree(path), SubtreeLookupResult::Found(_))
+        matches!(
+            self.tree.lookup_subtree(path),
+            SubtreeLookupResult::Found(_)
+        )
     }
 }
 

@@ -228,6 +228,7 @@ mod tests {
             next,
             total: 100,
             as_of_ns: 7,
+            parent: None,
             certificate: None,
             witness: None,
         }

@@ -3,6 +3,7 @@
 mod world;
 
 use candid::Decode;
+use ic_agent::Agent;
 use ic_agent::hash_tree::HashTree;
 use perun_canister_api::{
     ChannelRequest, Event, EventsError, EventsPage, EventsRequest, QueryError, Rank, StateAnswer,
@@ -86,25 +87,41 @@ async fn a_flipped_bit_is_found_anywhere() {
     let (world, _) = disputed().await;
     let adjudicator = world.adjudicator_for(ALICE).await;
     let good = page(&world, 1);
-    adjudicator.prove_events(good.clone(), 1).unwrap();
+    let proven = adjudicator.prove_events(good.clone(), 1).unwrap();
     let flipped = |bytes: &ByteBuf, at: usize| {
         let mut bytes = bytes.clone();
         let length = bytes.len();
         bytes[at % length] ^= 1;
         Some(bytes)
     };
+    let (mut refused, mut passed) = (0, 0);
     for at in (0..4000).step_by(7) {
         let certificate = flipped(good.certificate.as_ref().unwrap(), at);
         let witness = flipped(good.witness.as_ref().unwrap(), at);
         let parent = flipped(good.parent.as_ref().unwrap(), at);
         for bad in [
-            EventsPage { certificate, ..good.clone() },
-            EventsPage { witness, ..good.clone() },
-            EventsPage { parent, ..good.clone() },
+            EventsPage {
+                certificate,
+                ..good.clone()
+            },
+            EventsPage {
+                witness,
+                ..good.clone()
+            },
+            EventsPage {
+                parent,
+                ..good.clone()
+            },
         ] {
-            refused(adjudicator.prove_events(bad, 1));
+            match adjudicator.prove_events(bad, 1) {
+                Err(WrongAnswer::Unproven(_)) => refused += 1,
+                // CBOR has tags that say nothing, and are skipped.
+                Ok(page) if page == proven => passed += 1,
+                other => panic!("{other:?}"),
+            }
         }
     }
+    assert!(refused > 1_700 && passed < 10, "{refused}, {passed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,11 +133,23 @@ async fn no_lie_about_events_passes() {
 
     let mut bad = good.clone();
     bad.events.pop();
-    assert_eq!(prove(bad), Unproven::Length { certified: 5, told: 4 });
+    assert_eq!(
+        prove(bad),
+        Unproven::Length {
+            certified: 5,
+            told: 4
+        }
+    );
     let mut bad = good.clone();
     bad.events.pop();
     bad.total = 4;
-    assert_eq!(prove(bad), Unproven::Length { certified: 5, told: 4 });
+    assert_eq!(
+        prove(bad),
+        Unproven::Length {
+            certified: 5,
+            told: 4
+        }
+    );
     let mut bad = good.clone();
     bad.events.remove(1);
     bad.events.push(good.events[3].clone());
@@ -137,14 +166,28 @@ async fn no_lie_about_events_passes() {
     let mut bad = good.clone();
     bad.parent = None;
     assert_eq!(prove(bad), Unproven::Chain { index: 4 });
-    let bad = EventsPage { certificate: None, ..good.clone() };
+    let bad = EventsPage {
+        certificate: None,
+        ..good.clone()
+    };
     assert_eq!(prove(bad), Unproven::NotCertified);
-    let bad = EventsPage { witness: None, ..good.clone() };
+    let bad = EventsPage {
+        witness: None,
+        ..good.clone()
+    };
     assert_eq!(prove(bad), Unproven::NotCertified);
     // The witness of something else of the same canister.
     let channel = ChannelId::from_bytes([7; 32]);
-    let bad = EventsPage { witness: state(&world, channel).witness, ..good };
-    assert_eq!(prove(bad), Unproven::NotShown { what: "the log's tip" });
+    let bad = EventsPage {
+        witness: state(&world, channel).witness,
+        ..good
+    };
+    assert_eq!(
+        prove(bad),
+        Unproven::NotShown {
+            what: "the log's tip"
+        }
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,12 +206,18 @@ async fn what_was_once_true_says_when() {
         certificate: new.certificate,
         ..old.clone()
     };
-    assert_eq!(refused(adjudicator.prove_events(mixed, 0)), Unproven::Witness);
+    assert_eq!(
+        refused(adjudicator.prove_events(mixed, 0)),
+        Unproven::Witness
+    );
     let mixed = EventsPage {
         witness: new.witness,
         ..old
     };
-    assert_eq!(refused(adjudicator.prove_events(mixed, 0)), Unproven::Witness);
+    assert_eq!(
+        refused(adjudicator.prove_events(mixed, 0)),
+        Unproven::Witness
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,9 +229,9 @@ async fn what_another_canister_certifies_proves_nothing() {
     // The certificate is good, and says nothing of the other canister.
     let what = "the canister's certified data";
     assert_eq!(refusal, Unproven::NotShown { what });
-    // Another Internet Computer's key.
-    let elsewhere = World::new().await;
-    let stranger = elsewhere.adjudicator_for(ALICE).await;
+    // Whoever trusts the key of another Internet Computer, here the real one's, is not deceived.
+    let agent = Agent::builder().with_url(world.server.url());
+    let stranger = Adjudicator::new(agent.build().unwrap(), world.adjudicator);
     let refusal = refused(stranger.prove_events(page(&world, 0), 0));
     assert!(matches!(refusal, Unproven::Certificate { .. }), "{refusal}");
 }
@@ -209,7 +258,10 @@ async fn a_registration_and_its_absence_are_proven() {
     );
     let prove = |answer| refused(adjudicator.prove_registration(&first.params, answer));
     // It hides what is registered.
-    let bad = StateAnswer { registered: None, ..good.clone() };
+    let bad = StateAnswer {
+        registered: None,
+        ..good.clone()
+    };
     assert_eq!(prove(&bad), Unproven::Registration);
     assert!(matches!(prove(&nothing), Unproven::NotShown { .. }));
     // It shows an older state that all have signed.

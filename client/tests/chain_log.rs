@@ -187,7 +187,8 @@ async fn following_goes_on_after_errors_and_tells_them() {
         seen.unwrap().unwrap()
     };
     assert_eq!(next().await.unwrap().touched, set(&[]));
-    proxy.lose_calls("query_events", 3);
+    // One node is asked first each time, then the subnet.
+    proxy.lose_calls("query_events", 6);
     let mut errors = 0;
     while errors < 3 {
         match next().await {

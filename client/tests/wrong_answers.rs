@@ -59,8 +59,6 @@ fn holdings(amounts: Vec<Vec<u128>>) -> Vec<u8> {
             amounts,
             in_flight: vec![0],
         }),
-        certificate: None,
-        witness: None,
     };
     answer((Ok::<_, QueryError>(answer_with),))
 }
@@ -192,8 +190,6 @@ async fn a_channel_does_not_go_back() {
             amounts: vec![vec![1, 2]],
             in_flight: vec![0],
         }),
-        certificate: None,
-        witness: None,
     };
     let nothing = StateAnswer {
         registered: None,
@@ -237,6 +233,7 @@ async fn an_event_that_is_left_out_is_missed() {
             next: 3,
             total,
             as_of_ns: 9,
+            parent: None,
             certificate: None,
             witness: None,
         };
@@ -261,6 +258,7 @@ async fn a_log_without_an_end_does_not_keep_us() {
         next: 0,
         total: 10,
         as_of_ns: 0,
+        parent: None,
         certificate: None,
         witness: None,
     };

@@ -35,7 +35,10 @@ pub fn block(record: &EventRecord, parent: Option<&BlockHash>) -> ICRC3Value {
     let mut tx = transaction(&record.event);
     tx.insert("channel".into(), blob(&record.channel));
     let mut block = ICRC3Map::from([
-        ("btype".into(), ICRC3Value::Text(block_type(&record.event).into())),
+        (
+            "btype".into(),
+            ICRC3Value::Text(block_type(&record.event).into()),
+        ),
         ("ts".into(), nat(record.at_ns)),
         ("tx".into(), ICRC3Value::Map(tx)),
     ]);
@@ -102,7 +105,10 @@ fn transaction(event: &Event) -> ICRC3Map {
         }
         Event::Concluded { outcome } => {
             let row = |row: &Vec<u128>| ICRC3Value::Array(row.iter().copied().map(nat).collect());
-            tx.put("outcome", ICRC3Value::Array(outcome.iter().map(row).collect()));
+            tx.put(
+                "outcome",
+                ICRC3Value::Array(outcome.iter().map(row).collect()),
+            );
         }
         Event::Withdrawn {
             asset,
@@ -165,7 +171,9 @@ fn version(rank: Rank) -> Option<u64> {
 fn account(account: &Account) -> ICRC3Value {
     let mut parts = vec![principal(&account.owner)];
     // The default one can be written in two ways, and has one hash.
-    let subaccount = account.subaccount.filter(|subaccount| *subaccount != [0; 32]);
+    let subaccount = account
+        .subaccount
+        .filter(|subaccount| *subaccount != [0; 32]);
     parts.extend(subaccount.map(|subaccount| blob(&subaccount)));
     ICRC3Value::Array(parts)
 }

@@ -19,8 +19,8 @@ use crate::certified::Proof;
 use crate::repeat::{ask, call};
 use crate::suitability::{check, check_terms};
 use crate::{
-    CallError, CheckError, DepositAccount, EventRecord, EventsPage, Holdings, Registered,
-    Unproven, WrongAnswer,
+    CallError, CheckError, DepositAccount, EventRecord, EventsPage, Holdings, Registered, Unproven,
+    WrongAnswer,
 };
 
 /// How many events are asked for at once; the adjudicator may give fewer.

@@ -155,7 +155,7 @@ impl EventFollower {
     pub async fn poll(&mut self) -> Result<Seen, FollowError> {
         let mut pages = 0;
         loop {
-            let page = self.read_page().await?;
+            let page = self.read_page(pages == 0).await?;
             pages += 1;
             let is_behind = self.cursor.next < page.total;
             if !is_behind || pages >= self.pages_at_once {
@@ -210,12 +210,17 @@ impl EventFollower {
         }
     }
 
-    /// Reads a page and moves the cursor behind it.
-    async fn read_page(&mut self) -> Result<EventsPage, FollowError> {
+    /// Reads a page and moves the cursor behind it. `perhaps_last` says that it may be the log's end,
+    /// which is all that one node can prove.
+    async fn read_page(&mut self, perhaps_last: bool) -> Result<EventsPage, FollowError> {
         let Cursor { next, last_at } = self.cursor;
         // The last event again, if there is one.
         let start = next.saturating_sub(1);
-        let page = match self.proven_page(start).await {
+        let proven = match perhaps_last {
+            true => self.proven_page(start).await,
+            false => None,
+        };
+        let page = match proven {
             Some(page) => page,
             None => {
                 let sent = Instant::now();
@@ -254,8 +259,8 @@ impl EventFollower {
         Ok(page)
     }
 
-    /// What one node tells and proves, if there is no reason to ask the subnet: that the clock is to be
-    /// corrected, that there is more than one page, that the node lags behind what was seen, or lies.
+    /// What one node tells and proves, if there is no reason to ask the subnet: that it is later there
+    /// than was thought, that there is more than one page, that the node lags behind, or lies.
     async fn proven_page(&self, start: u64) -> Option<EventsPage> {
         let heard = self.heard_subnet_at?;
         if heard.elapsed() >= SUBNET_INTERVAL {
@@ -263,9 +268,10 @@ impl EventFollower {
         }
         match self.adjudicator.proven_events(start).await {
             Ok(page) => {
-                let is_behind = page.total < self.cursor.next;
-                let age = self.clock.age(page.as_of);
-                (!is_behind && age.is_some_and(|age| age < STALE)).then_some(page)
+                let now = self.clock.now()?;
+                let age = Duration::from_nanos(now.nanos_since(page.as_of));
+                let is_fresh = page.as_of <= now && age < STALE;
+                (is_fresh && page.total >= self.cursor.next).then_some(page)
             }
             Err(error) => {
                 tracing::debug!("the subnet is asked instead of one node: {error}");

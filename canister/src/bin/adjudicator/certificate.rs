@@ -17,5 +17,8 @@ pub fn with(witness: impl FnOnce() -> HashTree) -> (Option<ByteBuf>, Option<Byte
         return (None, None);
     };
     let witness = serde_cbor::to_vec(&witness()).expect("a vector takes every byte");
-    (Some(ByteBuf::from(certificate)), Some(ByteBuf::from(witness)))
+    (
+        Some(ByteBuf::from(certificate)),
+        Some(ByteBuf::from(witness)),
+    )
 }

@@ -19,8 +19,8 @@ use icrc_ledger_types::icrc3::archive::{GetArchivesArgs, GetArchivesResult};
 use icrc_ledger_types::icrc3::blocks::{
     GetBlocksRequest, GetBlocksResult, ICRC3DataCertificate, SupportedBlockType,
 };
-use perun_canister::{Adjudicator, blocks};
 use perun_canister::answers::MAX_REQUEST_BYTES;
+use perun_canister::{Adjudicator, blocks};
 use perun_canister_api::{
     ChannelRequest, ConcludeError, ConcludeRequest, Conclusion, DepositAccount,
     DepositAccountError, DepositAccountRequest, DepositError, DepositReceipt, DepositRequest,
