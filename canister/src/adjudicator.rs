@@ -11,13 +11,17 @@ use crate::channel::Channel;
 use crate::clock::Uptime;
 use crate::config::{Config, ConfigError};
 use crate::event::{Change, Event};
+use crate::page::Page;
 use crate::store::Store;
+
+const INSTALLED: &str = "the installation has written a set-up";
 
 /// The rules over everything in stable memory.
 pub struct Adjudicator {
     me: Principal,
     pub(crate) store: Store,
     pub(crate) registrations: Registrations,
+    pub(crate) page: Page,
 }
 
 impl Adjudicator {
@@ -28,12 +32,14 @@ impl Adjudicator {
         args: InitArgs,
     ) -> Result<Self, ConfigError> {
         let config = Config::new(args, me)?;
+        let page = Page::new(me, &config);
         let mut store = Store::open(memory);
         store.set_config(config);
         Ok(Self {
             me,
             store,
             registrations: Registrations::default(),
+            page,
         })
     }
 
@@ -43,18 +49,18 @@ impl Adjudicator {
         me: Principal,
         args: Option<UpgradeArgs>,
     ) -> Result<Self, ConfigError> {
-        let store = Store::open(memory);
-        let registrations = Registrations::of(store.unfinished());
-        let mut adjudicator = Self {
-            me,
-            store,
-            registrations,
-        };
+        let mut store = Store::open(memory);
+        let mut config = store.config().expect(INSTALLED).clone();
         if let Some(args) = args {
-            let config = adjudicator.config().widened(args, me)?;
-            adjudicator.store.set_config(config);
+            config = config.widened(args, me)?;
+            store.set_config(config.clone());
         }
-        Ok(adjudicator)
+        Ok(Self {
+            me,
+            registrations: Registrations::of(store.unfinished()),
+            page: Page::new(me, &config),
+            store,
+        })
     }
 
     /// The canister that this is.
@@ -70,8 +76,7 @@ impl Adjudicator {
 
     /// The set-up.
     pub fn config(&self) -> &Config {
-        let config = self.store.config();
-        config.expect("the installation has written a set-up")
+        self.store.config().expect(INSTALLED)
     }
 
     /// A sign of life at `now`, to be given before anything is decided: a long silence while a
@@ -87,6 +92,11 @@ impl Adjudicator {
     /// Whether a registered claim can still be refuted: then the timer must tick.
     pub fn has_open_window(&self) -> bool {
         self.store.has_open_window()
+    }
+
+    /// The length of all gaps so far.
+    pub fn gaps_ns(&self) -> u64 {
+        self.store.clock().gaps_ns
     }
 
     /// The uptime at `now`, which was observed.

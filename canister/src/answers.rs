@@ -2,14 +2,17 @@
 
 use perun_canister_api::{
     ChannelRequest, EventsError, EventsPage, EventsRequest, Holdings, HoldingsAnswer, INTERFACE,
-    Info, LedgerInfo, QueryError, StateAnswer, convert,
+    Info, LedgerInfo, Policy, QueryError, StateAnswer, convert,
 };
 use perun_protocol::{Amount, AssetIdx, ChannelId, MAX_ASSETS, MAX_PARTICIPANTS, Timestamp};
 
 use serde_bytes::ByteBuf;
 
 use crate::Adjudicator;
+use crate::batch::{MAX_BATCH_BYTES, MAX_DISPUTES};
 use crate::channel::{Channel, Phase};
+use crate::config::MAX_LEDGERS;
+use crate::journal::MAX_UNKNOWN;
 use perun_canister_api::Phase as CandidPhase;
 
 /// The longest page of events: their signed states can have 7 KiB each, and an answer 2 MiB.
@@ -18,6 +21,9 @@ pub const MAX_EVENTS: u32 = 100;
 /// The longest request that is decoded, in bytes. The largest carries a state with eight assets and
 /// sixteen signatures, about 7 KiB.
 pub const MAX_REQUEST_BYTES: usize = 16 * 1024;
+
+/// Where it stands who controls the canister, and how to leave.
+pub(crate) const GOVERNANCE: &str = "docs/governance.md in the sources";
 
 impl Adjudicator {
     /// What is held for a channel.
@@ -136,6 +142,15 @@ impl Adjudicator {
             events: self.store.event_count(),
             journal: self.store.entry_count(),
             now_ns: now.nanos(),
+            policy: Policy {
+                max_disputes: MAX_DISPUTES as u32,
+                max_batch_bytes: MAX_BATCH_BYTES as u32,
+                max_ledgers: MAX_LEDGERS as u32,
+                max_unknown_outcomes: MAX_UNKNOWN,
+                event_retention_s: None,
+                exit_window_s: config.exit_window_s(),
+                governance: GOVERNANCE.into(),
+            },
         }
     }
 }

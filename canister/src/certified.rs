@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  root ─┬─ clock             gaps, 8 bytes
+//!        ├─ http_assets ───── path ── SHA-256 of the page
 //!        ├─ last_block_hash   of the event log, as ICRC-3 has it
 //!        ├─ last_block_index  LEB128
 //!        └─ registrations ─── channel id ── what is registered and not concluded
@@ -75,6 +76,7 @@ pub(crate) fn registration(channel: &Channel) -> Option<Vec<u8>> {
 enum Shown {
     Nothing,
     Tip,
+    Page,
     Registration(ChannelId),
 }
 
@@ -94,28 +96,43 @@ impl Adjudicator {
         self.tree(Shown::Registration(id))
     }
 
+    /// Proves the page, as response verification of version 1 has it.
+    pub(crate) fn page_witness(&self) -> HashTree {
+        self.tree(Shown::Page)
+    }
+
     fn tree(&self, shown: Shown) -> HashTree {
         let gaps = self.store.clock().gaps_ns.to_be_bytes();
         let gaps = hash_tree::leaf(gaps.to_vec());
         let clock = match shown {
             Shown::Registration(_) => hash_tree::label(CLOCK, gaps),
-            Shown::Nothing | Shown::Tip => hash_tree::label(CLOCK, pruned(&gaps)),
+            Shown::Nothing | Shown::Tip | Shown::Page => hash_tree::label(CLOCK, pruned(&gaps)),
         };
         let registrations = &self.registrations.0;
         let registrations = match shown {
             Shown::Registration(id) => registrations.witness(id.as_bytes()),
-            Shown::Nothing | Shown::Tip => hash_tree::pruned(registrations.root_hash()),
+            Shown::Nothing | Shown::Tip | Shown::Page => {
+                hash_tree::pruned(registrations.root_hash())
+            }
         };
         let registrations = hash_tree::label(REGISTRATIONS, registrations);
+        let page = match shown {
+            // A proof that there is no last block shows the labels around its place.
+            Shown::Page | Shown::Tip => self.page.tree(),
+            Shown::Nothing | Shown::Registration(_) => hash_tree::pruned(self.page.digest()),
+        };
+        let first = hash_tree::fork(clock, page);
         match self.store.last_block() {
-            None => hash_tree::fork(clock, registrations),
+            None => hash_tree::fork(first, registrations),
             Some((index, hash)) => {
                 let tip = tip(index, &hash);
                 let [hash, index] = match shown {
                     Shown::Tip => tip,
-                    Shown::Nothing | Shown::Registration(_) => tip.map(|leaf| pruned(&leaf)),
+                    Shown::Nothing | Shown::Page | Shown::Registration(_) => {
+                        tip.map(|leaf| pruned(&leaf))
+                    }
                 };
-                let (left, right) = (hash_tree::fork(clock, hash), (index, registrations));
+                let (left, right) = (hash_tree::fork(first, hash), (index, registrations));
                 hash_tree::fork(left, hash_tree::fork(right.0, right.1))
             }
         }

@@ -98,6 +98,13 @@ impl Config {
         (self.min_challenge_duration.nanos() / 32).clamp(1_000_000_000, 30_000_000_000)
     }
 
+    /// How long before an upgrade it is to be announced: the longest challenge and a week. Whoever
+    /// disputes on the first day is paid before.
+    pub fn exit_window_s(&self) -> u64 {
+        const WEEK_S: u64 = 7 * 86_400;
+        u64::from(self.max_challenge_duration.secs()) + WEEK_S
+    }
+
     /// Checks the rules that this adjudicator adds to those of the protocol. `me` is its name.
     pub fn check(&self, params: &Params, me: Principal) -> Result<(), ParamsError> {
         if params.adjudicator().as_slice() != me.as_slice() {

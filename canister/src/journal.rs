@@ -19,7 +19,7 @@ use candid::Principal;
 use perun_protocol::{Account, Amount, AssetIdx, ChannelId, Params, PartIdx, Timestamp};
 
 /// The number of an entry, which is the memo of its transfer.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct JournalNumber(pub u64);
 
 /// A transfer whose outcome is not known yet.

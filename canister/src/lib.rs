@@ -1,9 +1,9 @@
 //! The adjudicator: a canister that holds the funds of payment channels and pays out what the
 //! newest state signed by all participants says.
 //!
-//! This library is the rules: no `ic_cdk`, no `await`, time as an argument, so that plain tests run
-//! them. The program `adjudicator` beside it is the shell: it reads caller and time, calls ledgers,
-//! and replies.
+//! This library is the rules: no `ic_cdk`, time as an argument, so that plain tests run them. Only
+//! the [`flow`]s await, and only through the trait [`flow::System`]. The program `adjudicator` beside
+//! it is the shell: it reads caller and time, calls ledgers, and replies.
 //!
 //! ```text
 //!        deposit                    dispute, conclude               withdraw
@@ -22,15 +22,24 @@
 
 pub mod adjudicator;
 pub mod answers;
+pub mod batch;
 pub mod blocks;
 mod certified;
 pub mod channel;
 mod claim;
 pub mod clock;
 pub mod config;
+pub mod consent;
+pub mod decode;
 mod deposit;
 pub mod event;
+pub mod flow;
+pub mod http;
 pub mod journal;
+pub mod logs;
+mod metrics;
+mod page;
+pub mod runway;
 mod settle;
 mod store;
 mod stored;

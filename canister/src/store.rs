@@ -6,7 +6,7 @@ use candid::Principal;
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
 use ic_stable_structures::{DefaultMemoryImpl, StableBTreeMap, StableCell, StableVec};
 use perun_canister_api::{BlockHash, block_hash};
-use perun_protocol::{AssetIdx, ChannelId};
+use perun_protocol::{AssetIdx, ChannelId, Timestamp};
 
 use crate::channel::Channel;
 use crate::clock::{Clock, Uptime};
@@ -35,6 +35,7 @@ const EVENTS: MemoryId = MemoryId::new(8);
 const CHANNEL_EVENTS: MemoryId = MemoryId::new(9);
 const BLOCK_HASHES: MemoryId = MemoryId::new(10);
 const UNFINISHED: MemoryId = MemoryId::new(11);
+const BALANCES: MemoryId = MemoryId::new(32);
 
 /// The tables.
 pub struct Store {
@@ -53,6 +54,8 @@ pub struct Store {
     block_hashes: StableVec<BlockHash, Memory>,
     // What is certified of the registrations that are not concluded.
     unfinished: Map<[u8; 32], Vec<u8>>,
+    // Readings of the cycles balance, by time.
+    balances: Map<u64, u128>,
 }
 
 impl Store {
@@ -72,6 +75,7 @@ impl Store {
             channel_events: Map::init(manager.get(CHANNEL_EVENTS)),
             block_hashes: StableVec::init(manager.get(BLOCK_HASHES)),
             unfinished: Map::init(manager.get(UNFINISHED)),
+            balances: Map::init(manager.get(BALANCES)),
         }
     }
 
@@ -143,6 +147,11 @@ impl Store {
 
     pub fn has_open_window(&self) -> bool {
         !self.windows.is_empty()
+    }
+
+    /// How many windows are open, as far as is known.
+    pub fn window_count(&self) -> u64 {
+        self.windows.len()
     }
 
     /// A number that no entry ever had or will have.
@@ -233,6 +242,27 @@ impl Store {
         self.unfinished
             .iter()
             .map(|entry| (*entry.key(), entry.value()))
+    }
+
+    /// How many channels something is certified of.
+    pub fn unfinished_count(&self) -> u64 {
+        self.unfinished.len()
+    }
+
+    /// Adds a reading of the cycles balance; only the last `kept` are.
+    pub fn add_balance(&mut self, at: Timestamp, cycles: u128, kept: u64) {
+        self.balances.insert(at.nanos(), cycles);
+        while self.balances.len() > kept {
+            self.balances.pop_first();
+        }
+    }
+
+    /// The readings of the cycles balance, oldest first.
+    pub fn balances(&self) -> Vec<(u64, u128)> {
+        let readings = self.balances.iter();
+        readings
+            .map(|reading| (*reading.key(), reading.value()))
+            .collect()
     }
 
     pub fn event_count(&self) -> u64 {

@@ -67,6 +67,9 @@ fn queries_answer_replicated_calls_too() {
         "learned by itself after the installation"
     );
     assert_eq!((info.max_participants, info.max_assets), (16, 8));
+    let policy = info.policy;
+    assert_eq!((policy.max_disputes, policy.max_ledgers), (100, 64));
+    assert_eq!(policy.exit_window_s, 86_400 + 7 * 86_400);
 }
 
 #[test]

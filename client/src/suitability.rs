@@ -163,7 +163,7 @@ impl std::error::Error for CheckError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use perun_canister_api::LedgerInfo;
+    use perun_canister_api::{LedgerInfo, Policy};
     use perun_protocol::{ChallengeDuration, Nonce, PublicKey, SecretKey};
 
     const ADJUDICATOR: &[u8] = &[2];
@@ -188,6 +188,7 @@ mod tests {
             events: 0,
             journal: 0,
             now_ns: 0,
+            policy: Policy::default(),
         }
     }
 

@@ -11,6 +11,21 @@ pub struct DisputeRequest {
     pub claim: Claim,
 }
 
+/// What became of one claim.
+pub type DisputeResult = Result<Registered, DisputeError>;
+
+/// Why none of many claims was looked at.
+#[derive(CandidType, Clone, Debug, Deserialize, Eq, PartialEq)]
+pub enum DisputeManyError {
+    /// There are more than one message may carry: send them in several.
+    TooMany {
+        /// How many were given.
+        given: u64,
+        /// How many may be.
+        max: u32,
+    },
+}
+
 /// What can be handed in.
 #[derive(CandidType, Clone, Debug, Deserialize, Eq, PartialEq)]
 pub enum Claim {

@@ -64,6 +64,31 @@ pub struct Info {
     pub journal: u64,
     /// The canister's time.
     pub now_ns: u64,
+    /// Further limits, and what its controllers promise.
+    pub policy: Policy,
+}
+
+/// Limits, and what the controllers promise.
+#[derive(CandidType, Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+pub struct Policy {
+    /// The most claims that one `dispute_many` may carry.
+    pub max_disputes: u32,
+    /// The longest request of `dispute_many` that is decoded, in bytes; of all other methods it is
+    /// `max_request_bytes`.
+    pub max_batch_bytes: u32,
+    /// The most ledgers that may be served.
+    pub max_ledgers: u32,
+    /// While so many ledger calls have an unknown outcome, no deposit is begun. Payouts are never
+    /// held up.
+    pub max_unknown_outcomes: u64,
+    /// How long an event is kept at least; none is for ever.
+    pub event_retention_s: Option<u32>,
+    /// How long before an upgrade it is to be announced at least: the longest challenge and a week,
+    /// so that everybody can leave before. The canister cannot hold its controllers to it; a
+    /// time-lock can.
+    pub exit_window_s: u64,
+    /// Where it stands who controls the canister, how to verify its code, and how to leave.
+    pub governance: String,
 }
 
 /// A ledger that is served.

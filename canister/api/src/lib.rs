@@ -19,6 +19,7 @@ mod event;
 mod info;
 mod ledger;
 mod query;
+mod runway;
 mod withdraw;
 
 pub use block::{BLOCK_TYPES, BlockHash, block, block_hash};
@@ -27,11 +28,14 @@ pub use deposit::{
     DepositAccount, DepositAccountError, DepositAccountRequest, DepositError, DepositReceipt,
     DepositRequest, DepositSource, ParamsError,
 };
-pub use dispute::{Claim, DisputeError, DisputeRequest, Rank, Registered};
+pub use dispute::{
+    Claim, DisputeError, DisputeManyError, DisputeRequest, DisputeResult, Rank, Registered,
+};
 pub use event::{Event, EventRecord, EventsError, EventsPage, EventsRequest};
-pub use info::{INTERFACE, Info, InitArgs, LedgerInfo, UpgradeArgs};
+pub use info::{INTERFACE, Info, InitArgs, LedgerInfo, Policy, UpgradeArgs};
 pub use ledger::{Asset, LedgerRefusal};
 pub use query::{ChannelRequest, Holdings, HoldingsAnswer, Phase, QueryError, StateAnswer};
+pub use runway::{Runway, RunwayError};
 pub use withdraw::{WithdrawError, WithdrawReceipt, WithdrawRequest};
 
 pub use icrc_ledger_types::icrc1::account::Account;

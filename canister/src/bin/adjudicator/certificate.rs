@@ -3,13 +3,6 @@
 use ic_certification::HashTree;
 use serde_bytes::ByteBuf;
 
-use crate::state::read;
-
-/// Has what the adjudicator certifies signed with the next block.
-pub fn renew() {
-    ic_cdk::api::certified_data_set(read(perun_canister::Adjudicator::certified_root));
-}
-
 /// The certificate, and a witness to go with it; neither in update calls, whose answers the subnet has
 /// signed.
 pub fn with(witness: impl FnOnce() -> HashTree) -> (Option<ByteBuf>, Option<ByteBuf>) {

@@ -4,32 +4,40 @@
 //! rejected with a text. The rules are in the library; here nothing is decided about money.
 
 mod certificate;
-mod deposit;
+mod cycles;
 mod ledger;
+mod logs;
 mod state;
-mod timers;
-mod transfer;
-mod withdraw;
 
-use candid::{CandidType, DecoderConfig, Deserialize, candid_method};
-use ic_cdk::api::{CanisterStatusCode, canister_self, canister_status, msg_arg_data, msg_caller};
+use candid::{CandidType, Deserialize, candid_method};
+use ic_cdk::api::{
+    CanisterStatusCode, canister_self, canister_status, data_certificate, msg_arg_data, msg_caller,
+    msg_method_name,
+};
 use ic_cdk::{init, inspect_message, post_upgrade, pre_upgrade, query, update};
 use ic_stable_structures::DefaultMemoryImpl;
 use icrc_ledger_types::icrc3::archive::{GetArchivesArgs, GetArchivesResult};
 use icrc_ledger_types::icrc3::blocks::{
     GetBlocksRequest, GetBlocksResult, ICRC3DataCertificate, SupportedBlockType,
 };
+use icrc_ledger_types::icrc21::errors::Icrc21Error;
+use icrc_ledger_types::icrc21::requests::ConsentMessageRequest;
+use icrc_ledger_types::icrc21::responses::ConsentInfo;
 use perun_canister::answers::MAX_REQUEST_BYTES;
-use perun_canister::{Adjudicator, blocks};
+use perun_canister::batch::MAX_BATCH_BYTES;
+use perun_canister::consent::SupportedStandard;
+use perun_canister::decode::decode_within;
+use perun_canister::http::{HttpRequest, HttpResponse, Surroundings};
+use perun_canister::{Adjudicator, blocks, consent, flow};
 use perun_canister_api::{
     ChannelRequest, ConcludeError, ConcludeRequest, Conclusion, DepositAccount,
     DepositAccountError, DepositAccountRequest, DepositError, DepositReceipt, DepositRequest,
-    DisputeError, DisputeRequest, EventsError, EventsPage, EventsRequest, HoldingsAnswer, Info,
-    InitArgs, QueryError, Registered, StateAnswer, UpgradeArgs, WithdrawError, WithdrawReceipt,
-    WithdrawRequest,
+    DisputeError, DisputeManyError, DisputeRequest, DisputeResult, EventsError, EventsPage,
+    EventsRequest, HoldingsAnswer, Info, InitArgs, QueryError, Registered, Runway, RunwayError,
+    StateAnswer, UpgradeArgs, WithdrawError, WithdrawReceipt, WithdrawRequest,
 };
 
-use crate::state::{mutate, now, read};
+use crate::state::{Canister, mutate, now, read};
 
 #[init]
 fn init(args: InitArgs) {
@@ -38,7 +46,8 @@ fn init(args: InitArgs) {
         Ok(adjudicator) => state::set(adjudicator),
         Err(error) => ic_cdk::trap(format!("init argument: {error}")),
     }
-    timers::arm_at_start();
+    logs::began("installed");
+    cycles::watch();
 }
 
 /// Refuses to be upgraded while it runs. It saves nothing; but the answer to a call that the old
@@ -59,14 +68,19 @@ fn post_upgrade(args: Option<UpgradeArgs>) {
         Ok(adjudicator) => state::set(adjudicator),
         Err(error) => ic_cdk::trap(format!("upgrade argument: {error}")),
     }
-    timers::arm_at_start();
+    logs::began("upgraded");
+    cycles::watch();
 }
 
 /// Refuses messages that would be refused anyway before they cost anything. Calls of canisters and
 /// queries do not come by here: every check stands in its method too.
 #[inspect_message]
 fn inspect_message() {
-    if msg_arg_data().len() <= MAX_REQUEST_BYTES {
+    let max = match msg_method_name().as_str() {
+        "dispute_many" | "icrc21_canister_call_consent_message" => MAX_BATCH_BYTES,
+        _ => MAX_REQUEST_BYTES,
+    };
+    if msg_arg_data().len() <= max {
         ic_cdk::api::accept_message();
     }
 }
@@ -79,26 +93,22 @@ fn decode<T>(bytes: Vec<u8>) -> T
 where
     T: CandidType + for<'a> Deserialize<'a>,
 {
-    if bytes.len() > MAX_REQUEST_BYTES {
-        let length = bytes.len();
-        ic_cdk::trap(format!(
-            "the request has {length} bytes, at most {MAX_REQUEST_BYTES} are decoded"
-        ));
-    }
-    let mut config = DecoderConfig::new();
-    config.set_decoding_quota(MAX_REQUEST_BYTES * 50);
-    config.set_skipping_quota(MAX_REQUEST_BYTES);
-    match candid::utils::decode_args_with_config(&bytes, &config) {
-        Ok((request,)) => request,
-        Err(error) => ic_cdk::trap(format!("the request does not decode: {error}")),
-    }
+    decode_within(&bytes, MAX_REQUEST_BYTES).unwrap_or_else(|error| ic_cdk::trap(error))
+}
+
+/// Likewise, for many requests in one.
+fn decode_many<T>(bytes: Vec<u8>) -> T
+where
+    T: CandidType + for<'a> Deserialize<'a>,
+{
+    decode_within(&bytes, MAX_BATCH_BYTES).unwrap_or_else(|error| ic_cdk::trap(error))
 }
 
 /// Takes a deposit for a participant.
 #[update(decode_with = "decode", hidden)]
 #[candid_method(update)]
 async fn deposit(request: DepositRequest) -> Result<DepositReceipt, DepositError> {
-    deposit::deposit(msg_caller(), request).await
+    flow::deposit(&Canister, msg_caller(), request).await
 }
 
 /// Hands in a claim: it is registered, or refutes what is.
@@ -106,6 +116,13 @@ async fn deposit(request: DepositRequest) -> Result<DepositReceipt, DepositError
 #[candid_method(update)]
 fn dispute(request: DisputeRequest) -> Result<Registered, DisputeError> {
     mutate(|adjudicator, now| adjudicator.dispute(&request, now))
+}
+
+/// Hands in many claims, each of which is judged as if it had come alone.
+#[update(decode_with = "decode_many", hidden)]
+#[candid_method(update)]
+fn dispute_many(requests: Vec<DisputeRequest>) -> Result<Vec<DisputeResult>, DisputeManyError> {
+    mutate(|adjudicator, now| adjudicator.dispute_many(&requests, now))
 }
 
 /// Concludes a channel.
@@ -119,7 +136,7 @@ fn conclude(request: ConcludeRequest) -> Result<Conclusion, ConcludeError> {
 #[update(decode_with = "decode", hidden)]
 #[candid_method(update)]
 async fn withdraw(request: WithdrawRequest) -> Result<WithdrawReceipt, WithdrawError> {
-    withdraw::withdraw(request).await
+    flow::withdraw(&Canister, request).await
 }
 
 /// Tells where to pay a deposit to, and how much.
@@ -201,10 +218,58 @@ fn icrc3_supported_block_types() -> Vec<SupportedBlockType> {
     blocks::supported_types()
 }
 
+/// Says in words what a call would do. An update call, as the standard has it: many nodes agree on
+/// what a person agrees to.
+#[update(decode_with = "decode_many", hidden)]
+#[candid_method(update)]
+fn icrc21_canister_call_consent_message(
+    request: ConsentMessageRequest,
+) -> Result<ConsentInfo, Icrc21Error> {
+    read(|adjudicator| adjudicator.consent(&request, now()))
+}
+
+/// Tells which standards the canister keeps.
+#[query]
+fn icrc10_supported_standards() -> Vec<SupportedStandard> {
+    consent::supported_standards()
+}
+
 /// Tells how the adjudicator is set up.
 #[query]
 fn info() -> Info {
     read(|adjudicator| adjudicator.info(now()))
+}
+
+/// Tells controllers how long the cycles last.
+#[update]
+async fn cycles_runway() -> Result<Runway, RunwayError> {
+    cycles::runway(msg_caller()).await
+}
+
+/// Answers browsers and monitors.
+#[query(decode_with = "decode", hidden)]
+#[candid_method(query)]
+fn http_request(request: HttpRequest) -> HttpResponse {
+    let surroundings = Surroundings {
+        now: now(),
+        certificate: data_certificate(),
+        stable_bytes: ic_cdk::stable::stable_size() * PAGE_BYTES,
+        heap_bytes: heap_pages() * PAGE_BYTES,
+    };
+    read(|adjudicator| adjudicator.answer_http(&request, &surroundings))
+}
+
+/// The size of a page of WebAssembly's memory.
+const PAGE_BYTES: u64 = 64 * 1024;
+
+#[cfg(target_family = "wasm")]
+fn heap_pages() -> u64 {
+    core::arch::wasm32::memory_size::<0>() as u64
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn heap_pages() -> u64 {
+    0
 }
 
 /// The interface, where tools look for it.

@@ -1,22 +1,78 @@
-//! The one adjudicator of this canister. Nothing borrowed here lives across an await.
+//! The one adjudicator of this canister, and the system around it. Nothing borrowed here lives across
+//! an await.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
+use candid::Principal;
 use perun_canister::Adjudicator;
-use perun_protocol::Timestamp;
+use perun_canister::flow::{self, System, Task, Transient};
+use perun_canister::journal::{Entry, JournalNumber};
+use perun_canister::verdict::Answer;
+use perun_protocol::{Account, Amount, Timestamp};
 
-use crate::{certificate, timers};
+use crate::{ledger, logs};
 
 thread_local! {
     static ADJUDICATOR: RefCell<Option<Adjudicator>> = const { RefCell::new(None) };
+    static TRANSIENT: Transient = Transient::default();
 }
 
 const INSTALLED: &str = "init and post_upgrade run before any other message";
 
-/// Puts the adjudicator in its place.
+/// The system that the flows run on: this canister.
+pub struct Canister;
+
+impl System for Canister {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn read<R>(&self, f: impl FnOnce(&Adjudicator) -> R) -> R {
+        read(f)
+    }
+
+    fn change<R>(&self, f: impl FnOnce(&mut Adjudicator) -> R) -> R {
+        ADJUDICATOR.with_borrow_mut(|adjudicator| {
+            logs::noticing_gaps(adjudicator.as_mut().expect(INSTALLED), f)
+        })
+    }
+
+    fn transient<R>(&self, f: impl FnOnce(&Transient) -> R) -> R {
+        TRANSIENT.with(f)
+    }
+
+    fn certify(&self, root: [u8; 32]) {
+        ic_cdk::api::certified_data_set(root);
+    }
+
+    fn set_timer(&self, pause: Duration, task: Task) {
+        ic_cdk_timers::set_timer(pause, flow::run(&Self, task));
+    }
+
+    async fn transfer(&self, number: JournalNumber, entry: &Entry) -> Answer {
+        let answer = ledger::transfer(number, entry).await;
+        logs::answered(number, entry, &answer);
+        answer
+    }
+
+    async fn balance(&self, ledger: Principal, account: &Account) -> Result<Amount, String> {
+        ledger::balance(ledger, account).await
+    }
+
+    async fn allowance(&self, ledger: Principal, account: &Account) -> Result<Amount, String> {
+        ledger::allowance(ledger, account).await
+    }
+
+    async fn ask_fee(&self, ledger: Principal) -> Result<Amount, String> {
+        ledger::fee(ledger).await
+    }
+}
+
+/// Puts the adjudicator in its place, and lets it begin.
 pub fn set(adjudicator: Adjudicator) {
     ADJUDICATOR.set(Some(adjudicator));
-    certificate::renew();
+    flow::start(&Canister);
 }
 
 /// The time of this message.
@@ -29,20 +85,12 @@ pub fn read<R>(f: impl FnOnce(&Adjudicator) -> R) -> R {
     ADJUDICATOR.with_borrow(|adjudicator| f(adjudicator.as_ref().expect(INSTALLED)))
 }
 
-/// Changes at the beginning of a message, after giving a sign of life.
-pub fn mutate<R>(f: impl FnOnce(&mut Adjudicator, Timestamp) -> R) -> R {
-    resume(|adjudicator, now| {
-        adjudicator.observe(now);
-        f(adjudicator, now)
-    })
+/// Changes what matters to nobody outside: nothing that is certified, and no timer.
+pub fn change<R>(f: impl FnOnce(&mut Adjudicator) -> R) -> R {
+    Canister.change(f)
 }
 
-/// Changes behind an await. That an answer arrives is no sign of life: answers also arrive while
-/// the canister is being stopped and takes no refutation.
-pub fn resume<R>(f: impl FnOnce(&mut Adjudicator, Timestamp) -> R) -> R {
-    let result =
-        ADJUDICATOR.with_borrow_mut(|adjudicator| f(adjudicator.as_mut().expect(INSTALLED), now()));
-    certificate::renew();
-    timers::arm();
-    result
+/// Changes, in a message that awaits nothing.
+pub fn mutate<R>(f: impl FnOnce(&mut Adjudicator, Timestamp) -> R) -> R {
+    Canister.mutate(f)
 }
