@@ -3,6 +3,7 @@
 #
 #   ./build.sh                       both
 #   ./build.sh adjudicator|ledger    only that one
+#   ./build.sh floor                 what the bench of costs compares with; not shipped
 #
 # Two builds of the same sources by the same compiler give the same bytes, whatever folder they
 # stand in and whatever flags the caller has set for his own builds: only CARGO_TARGET_DIR,
@@ -26,8 +27,8 @@ canisters=("$@")
 ((${#canisters[@]})) || canisters=(adjudicator ledger)
 for name in "${canisters[@]}"; do
     case $name in
-        adjudicator | ledger) ;;
-        *) fail "no canister is called '$name'; there are: adjudicator ledger" ;;
+        adjudicator | ledger | floor) ;;
+        *) fail "no canister is called '$name'; there are: adjudicator ledger floor" ;;
     esac
 done
 
@@ -88,9 +89,15 @@ flags+=(-Cstrip=symbols -Cembed-bitcode=yes)
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}")
 export CARGO_ENCODED_RUSTFLAGS
 
-# For wasm only, hence not in Cargo.toml: speed of cryptography counts there, compile time and
-# debug information don't. A trap undoes a message, so nothing is gained by unwinding.
-export CARGO_PROFILE_RELEASE_OPT_LEVEL=3
+# For wasm only, hence not in Cargo.toml. Small code everywhere, since it is bought and loaded as a
+# whole; but fast code in what every call runs: cryptography above all, and stable memory. A trap
+# undoes a message, so nothing is gained by unwinding.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=s
+fast=()
+for package in block-buffer crypto-bigint digest ecdsa elliptic-curve ff generic-array group \
+    ic-stable-structures k256 perun-protocol sha2 subtle; do
+    fast+=(--config "profile.release.package.$package.opt-level=3")
+done
 export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 export CARGO_PROFILE_RELEASE_PANIC=abort
 export CARGO_PROFILE_RELEASE_DEBUG=false
@@ -106,7 +113,7 @@ sha256() {
 
 build() {
     local name=$1 package=$2
-    cargo rustc --quiet --locked --release --target "$WASM" -p "$package" --bin "$name" -- -Clto=fat
+    cargo rustc "${fast[@]}" --quiet --locked --release --target "$WASM" -p "$package" --bin "$name" -- -Clto=fat
 
     local built=$target/$WASM/release/$name.wasm wasm=$target/canisters/$name.wasm
     # Left alone when it is the same, so that its time tells when it changed last.
@@ -119,7 +126,7 @@ build() {
 
 for name in "${canisters[@]}"; do
     case $name in
-        adjudicator) build adjudicator perun-canister ;;
+        adjudicator | floor) build "$name" perun-canister ;;
         ledger) build ledger local-ic-ledger ;;
     esac
 done

@@ -12,7 +12,7 @@ use crate::clock::Uptime;
 use crate::config::{Config, ConfigError};
 use crate::event::{Change, Event};
 use crate::page::Page;
-use crate::store::Store;
+use crate::store::{StableBytes, Store};
 
 const INSTALLED: &str = "the installation has written a set-up";
 
@@ -87,6 +87,12 @@ impl Adjudicator {
         let seen = clock.observe(now, tick_ns, self.store.has_open_window());
         self.store.set_clock(seen);
         self.store.close_elapsed_windows(seen.uptime(now));
+        self.finish_one(now);
+    }
+
+    /// How much stable memory is taken.
+    pub fn stable_bytes(&self) -> StableBytes {
+        self.store.stable_bytes()
     }
 
     /// Whether a registered claim can still be refuted: then the timer must tick.
@@ -116,20 +122,26 @@ impl Adjudicator {
         }
     }
 
-    /// Writes a channel down, and certifies what is registered for it.
-    pub(crate) fn set_channel(&mut self, id: ChannelId, channel: Channel) {
-        let registration = certified::registration(&channel);
-        self.store.set_unfinished(id, registration.as_deref());
-        self.registrations.set(id, registration);
-        self.store.set_channel(id, channel);
-    }
-
-    pub(crate) fn log(&mut self, at: Timestamp, channel: ChannelId, change: Change) {
+    /// Writes down what happened to a channel and what it has become, and certifies what is
+    /// registered for it.
+    pub(crate) fn record(
+        &mut self,
+        at: Timestamp,
+        id: ChannelId,
+        mut channel: Channel,
+        change: Change,
+    ) {
         let event = Event {
             at,
-            channel,
+            channel: id,
             change,
         };
-        self.store.log(event);
+        channel.last_event = Some(self.store.log(event, channel.last_event));
+        let registration = certified::registration(&channel);
+        if registration.is_some() || self.registrations.has(id) {
+            self.store.set_unfinished(id, registration.as_deref());
+            self.registrations.set(id, registration);
+        }
+        self.store.set_channel(id, channel);
     }
 }

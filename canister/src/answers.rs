@@ -30,8 +30,17 @@ impl Adjudicator {
     pub fn holdings(&self, request: &ChannelRequest) -> Result<HoldingsAnswer, QueryError> {
         let id = channel_id(request)?;
         let channel = self.store.channel(id);
+        let holdings = channel.map(|channel| self.describe(id, &channel));
+        let nothing_left = || {
+            let nothing = self.finished(id)?.remainders;
+            Some(Holdings {
+                phase: CandidPhase::Concluded,
+                amounts: convert::balances_to_candid(&nothing),
+                in_flight: vec![0; nothing.assets()],
+            })
+        };
         Ok(HoldingsAnswer {
-            holdings: channel.map(|channel| self.describe(id, &channel)),
+            holdings: holdings.or_else(nothing_left),
         })
     }
 
@@ -92,7 +101,16 @@ impl Adjudicator {
                 length: length as u64,
             })?;
         let limit = request.length.min(MAX_EVENTS) as usize;
-        let events = self.store.events(of, request.start, limit);
+        let events = match of {
+            None => self.store.events(request.start, limit),
+            Some(id) => {
+                let last = match self.store.channel(id) {
+                    Some(channel) => channel.last_event,
+                    None => self.store.finished(id),
+                };
+                self.store.events_of(last, request.start, limit)
+            }
+        };
         let total = self.store.event_count();
         let next = match events.last() {
             _ if limit == 0 => request.start,

@@ -41,7 +41,7 @@ impl Adjudicator {
             ) else {
                 continue;
             };
-            let events = self.store.events(None, start, length.min(room));
+            let events = self.store.events(start, length.min(room));
             blocks.extend(events.into_iter().map(|(index, event)| {
                 let parent = index.checked_sub(1);
                 let parent = parent.and_then(|parent| self.store.block_hash(parent));

@@ -46,6 +46,10 @@ impl Registrations {
         Self(unfinished.collect())
     }
 
+    pub(crate) fn has(&self, id: ChannelId) -> bool {
+        self.0.get(id.as_bytes()).is_some()
+    }
+
     pub(crate) fn set(&mut self, id: ChannelId, registration: Option<Vec<u8>>) {
         match registration {
             Some(registration) => self.0.insert(*id.as_bytes(), registration),
@@ -60,12 +64,13 @@ pub(crate) fn registration(channel: &Channel) -> Option<Vec<u8>> {
         return None;
     };
     let mut bytes = match claim {
-        RegisteredClaim::Refund => vec![0],
         RegisteredClaim::State(signed) => {
             let mut bytes = vec![1];
             bytes.extend(Sha256::digest(signed.encode()));
             bytes
         }
+        RegisteredClaim::Refund => vec![0],
+        RegisteredClaim::Digest { .. } => unreachable!("a finished channel is concluded"),
     };
     bytes.extend(timeout.0.nanos().to_be_bytes());
     Some(bytes)
@@ -81,6 +86,11 @@ enum Shown {
 }
 
 impl Adjudicator {
+    /// Another one whenever the root is another: nothing of it changes without an event or a gap.
+    pub fn certified_version(&self) -> (u64, u64) {
+        (self.store.event_count(), self.store.clock().gaps_ns)
+    }
+
     /// The 32 bytes to be certified.
     pub fn certified_root(&self) -> [u8; 32] {
         self.tree(Shown::Nothing).digest()

@@ -11,8 +11,9 @@
 //! or is on its way out.
 
 use perun_protocol::dispute::{self, Claim, DisputeError, Rank, Registration};
+use perun_protocol::signature::Digest;
 use perun_protocol::{
-    Amount, AssetIdx, Balances, Params, PartIdx, State, Timestamp, UnverifiedSignedState,
+    Amount, AssetIdx, Balances, Params, PartIdx, State, Timestamp, UnverifiedSignedState, Version,
 };
 
 use crate::clock::Uptime;
@@ -22,6 +23,8 @@ use crate::clock::Uptime;
 pub struct Channel {
     pub(crate) params: Params,
     pub(crate) phase: Phase,
+    /// The position of its last event in the log.
+    pub(crate) last_event: Option<u64>,
 }
 
 /// How far a channel is. What makes no sense in a phase does not exist in it.
@@ -62,6 +65,13 @@ pub enum RegisteredClaim {
     Refund,
     /// A state with all signatures.
     State(UnverifiedSignedState),
+    /// What the event log says of a state, once the channel is finished.
+    Digest {
+        /// Its version.
+        version: Version,
+        /// Its digest.
+        digest: Digest,
+    },
 }
 
 impl Channel {
@@ -72,6 +82,7 @@ impl Channel {
         Self {
             params,
             phase: Phase::Open { holdings },
+            last_event: None,
         }
     }
 
@@ -200,6 +211,16 @@ impl Channel {
         Some(remainders)
     }
 
+    /// Whether it is concluded and nothing is left to be paid.
+    pub fn is_paid_out(&self) -> bool {
+        match &self.phase {
+            Phase::Concluded { remainders, .. } => remainders
+                .iter()
+                .all(|(_, _, remainder)| remainder.is_zero()),
+            Phase::Open { .. } | Phase::Registered { .. } => false,
+        }
+    }
+
     /// Takes a participant's whole remainder out of a concluded channel, `None` in any other phase
     /// or for a place that does not exist.
     pub fn take_remainder(&mut self, asset: AssetIdx, part: PartIdx) -> Option<Amount> {
@@ -213,14 +234,35 @@ impl Channel {
 impl RegisteredClaim {
     /// How new the claim is.
     pub fn rank(&self) -> Rank {
-        Rank::of(self.state())
+        match self {
+            Self::Refund => Rank::Refund,
+            Self::State(signed) => Rank::of(Some(&signed.state)),
+            Self::Digest { version, .. } => Rank::State(*version),
+        }
     }
 
-    /// The state, if it is one.
+    /// The state, if it is one and is still there.
     pub fn state(&self) -> Option<&State> {
         match self {
-            Self::Refund => None,
+            Self::Refund | Self::Digest { .. } => None,
             Self::State(signed) => Some(&signed.state),
+        }
+    }
+
+    /// Whether it is this state.
+    pub fn is(&self, state: &State) -> bool {
+        match self {
+            Self::Refund => false,
+            Self::State(signed) => signed.state == *state,
+            Self::Digest { digest, .. } => *digest == state.digest(),
+        }
+    }
+
+    /// As the log tells it.
+    pub(crate) fn from_log(rank: Rank, digest: Option<Digest>) -> Self {
+        match (rank, digest) {
+            (Rank::State(version), Some(digest)) => Self::Digest { version, digest },
+            (Rank::Refund, _) | (_, None) => Self::Refund,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::Adjudicator;
 use crate::channel::{Channel, Phase};
 use crate::clock::Uptime;
 use crate::event::Change;
+use crate::finished::Finished;
 
 impl Adjudicator {
     /// Registers a claim, or refutes by it what is registered. A final state concludes the channel
@@ -82,12 +83,21 @@ impl Adjudicator {
                     .map_err(ConcludeError::Refused)?;
             }
         }
-        let channel = self.concluded(id, now)?;
-        let Phase::Concluded { remainders, .. } = channel.phase() else {
-            unreachable!("it was just concluded");
+        let remainders = match self.concluded(id, now) {
+            Err(ConcludeError::Refused(DisputeError::UnknownChannel)) => {
+                let finished = self.finished(id);
+                let unknown = ConcludeError::Refused(DisputeError::UnknownChannel);
+                finished.ok_or(unknown)?.remainders
+            }
+            concluded => match concluded?.phase {
+                Phase::Concluded { remainders, .. } => remainders,
+                Phase::Open { .. } | Phase::Registered { .. } => {
+                    unreachable!("it was just concluded")
+                }
+            },
         };
         Ok(Conclusion {
-            remainders: convert::balances_to_candid(remainders),
+            remainders: convert::balances_to_candid(&remainders),
         })
     }
 
@@ -114,8 +124,7 @@ impl Adjudicator {
                     .conclude(wall)
                     .expect("a registered channel concludes");
                 self.store.close_window(deadline, id);
-                self.set_channel(id, channel.clone());
-                self.log(now, id, Change::Concluded { outcome });
+                self.record(now, id, channel.clone(), Change::Concluded { outcome });
                 Ok(channel)
             }
         }
@@ -123,14 +132,17 @@ impl Adjudicator {
 
     /// What is registered for a channel, `None` if nothing is.
     pub fn registered(&self, id: ChannelId, now: Timestamp) -> Option<Registered> {
-        let channel = self.store.channel(id)?;
         let tick_ns = self.config().tick_ns();
         let is_open = self.store.has_open_window();
         let clock = self.store.clock().observe(now, tick_ns, is_open);
-        let (claim, timeout, concluded) = match channel.phase() {
-            Phase::Open { .. } => return None,
-            Phase::Registered { claim, timeout, .. } => (claim, clock.wall(*timeout), false),
-            Phase::Concluded { claim, timeout, .. } => (claim, *timeout, true),
+        let (claim, timeout, concluded) = match self.store.channel(id).map(|found| found.phase) {
+            Some(Phase::Open { .. }) => return None,
+            Some(Phase::Registered { claim, timeout, .. }) => (claim, clock.wall(timeout), false),
+            Some(Phase::Concluded { claim, timeout, .. }) => (claim, timeout, true),
+            None => {
+                let finished = self.finished(id)?;
+                (finished.claim, finished.timeout, true)
+            }
         };
         let (rank, signed_state) = claim.to_candid();
         Some(Registered {
@@ -143,11 +155,13 @@ impl Adjudicator {
 
     /// Whether the channel was concluded by exactly this state.
     fn is_concluded_by(&self, signed: &UnverifiedSignedState) -> bool {
-        let channel = self.store.channel(signed.state.channel());
-        match channel.as_ref().map(Channel::phase) {
-            Some(Phase::Concluded { claim, .. }) => claim.state() == Some(&signed.state),
-            _ => false,
-        }
+        let id = signed.state.channel();
+        let claim = match self.store.channel(id).map(|channel| channel.phase) {
+            Some(Phase::Concluded { claim, .. }) => Some(claim),
+            Some(Phase::Open { .. } | Phase::Registered { .. }) => None,
+            None => self.finished(id).map(|finished| finished.claim),
+        };
+        claim.is_some_and(|claim| claim.is(&signed.state))
     }
 
     fn register_state(
@@ -177,8 +191,14 @@ impl Adjudicator {
         state: Option<&State>,
         verify: impl FnOnce(&Channel) -> Result<Claim, DisputeError>,
     ) -> Result<(), DisputeError> {
-        let channel = self.store.channel(id);
-        let mut channel = channel.ok_or(DisputeError::UnknownChannel)?;
+        let Some(mut channel) = self.store.channel(id) else {
+            return Err(match self.finished(id) {
+                None => DisputeError::UnknownChannel,
+                Some(Finished { timeout: at, .. }) => {
+                    dispute::DisputeError::ChallengeElapsed { at }.into()
+                }
+            });
+        };
         if state.is_some_and(|state| !state.has_shape_of(channel.params())) {
             return Err(DisputeError::WrongShape);
         }
@@ -208,7 +228,6 @@ impl Adjudicator {
             self.store.close_window(standing, id);
         }
         self.store.open_window(deadline, id);
-        self.set_channel(id, channel);
         let rank = registration.rank;
         let digest = claim.state().map(State::digest);
         let timeout = clock.wall(deadline);
@@ -224,7 +243,7 @@ impl Adjudicator {
                 timeout,
             },
         };
-        self.log(now, id, change);
+        self.record(now, id, channel, change);
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ use perun_protocol::Timestamp;
 use crate::Adjudicator;
 use crate::answers::MAX_REQUEST_BYTES;
 use crate::batch::MAX_BATCH_BYTES;
-use crate::decode::decode_within;
+use crate::encoding;
 
 /// The methods that there are messages for: all that change anything.
 pub const METHODS: [&str; 5] = ["deposit", "dispute", "dispute_many", "conclude", "withdraw"];
@@ -94,9 +94,9 @@ impl Adjudicator {
 /// Decodes a call's argument within the bounds that the call itself has.
 fn decode<T>(arg: &[u8], max: usize) -> Result<T, Icrc21Error>
 where
-    T: CandidType + for<'a> Deserialize<'a>,
+    T: CandidType + for<'a> Deserialize<'a> + 'static,
 {
-    decode_within(arg, max).map_err(unsupported)
+    encoding::decode(arg, max).map_err(unsupported)
 }
 
 /// The call is none that there are messages for.

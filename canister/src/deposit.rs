@@ -130,18 +130,13 @@ impl Adjudicator {
             ledger,
             source,
         };
-        if !self.store.has_channel(channel) {
-            let keys = deposit.params.check_keys();
-            keys.map_err(|error| DepositError::InvalidParams(error.into()))?;
-        }
         self.check_again(&deposit)?;
         Ok(deposit)
     }
 
     /// Checks again what may have changed while something was awaited.
     pub fn check_again(&self, deposit: &Deposit) -> Result<(), DepositError> {
-        let stored = self.store.channel(deposit.channel);
-        let channel = stored.unwrap_or_else(|| Channel::open(deposit.params.clone()));
+        let channel = self.channel_of(deposit.channel, &deposit.params);
         self.check_pull(deposit, &channel)
     }
 
@@ -198,9 +193,15 @@ impl Adjudicator {
                 message: format!("{MAX_UNKNOWN} transfers have an unknown outcome"),
             });
         }
-        let mut channel = self.store.channel(deposit.channel);
-        let channel = channel.get_or_insert_with(|| Channel::open(deposit.params.clone()));
-        self.check_pull(deposit, channel)?;
+        if self.store.channel(deposit.channel).is_none()
+            && self.store.finished(deposit.channel).is_none()
+        {
+            // It is not cheap, so it waits until there is money for it.
+            let keys = deposit.params.check_keys();
+            keys.map_err(|error| DepositError::InvalidParams(error.into()))?;
+        }
+        let mut channel = self.channel_of(deposit.channel, &deposit.params);
+        self.check_pull(deposit, &channel)?;
         // Nothing else changes the total while this is in flight, so crediting cannot fail later.
         channel
             .credit(deposit.asset, deposit.part, amount)

@@ -151,7 +151,7 @@ impl RegisteredClaim {
     pub fn to_candid(&self) -> (api::Rank, Option<ByteBuf>) {
         let rank: Rank = self.rank();
         let signed_state = match self {
-            Self::Refund => None,
+            Self::Refund | Self::Digest { .. } => None,
             Self::State(signed) => Some(ByteBuf::from(signed.encode())),
         };
         (rank.into(), signed_state)

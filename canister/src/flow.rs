@@ -17,7 +17,7 @@ mod timers;
 mod transfer;
 mod withdraw;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -86,9 +86,17 @@ pub trait System: Sized {
     /// the canister is being stopped and takes no refutation.
     fn resume<R>(&self, f: impl FnOnce(&mut Adjudicator, Timestamp) -> R) -> R {
         let result = self.change(|adjudicator| f(adjudicator, self.now()));
-        self.certify(self.read(Adjudicator::certified_root));
+        self.renew_certificate();
         timers::arm(self);
         result
+    }
+
+    /// Has what the adjudicator certifies signed with the next block, if it is not what was.
+    fn renew_certificate(&self) {
+        let version = Some(self.read(Adjudicator::certified_version));
+        if self.transient(|transient| transient.certified.replace(version)) != version {
+            self.certify(self.read(Adjudicator::certified_root));
+        }
     }
 }
 
@@ -98,5 +106,7 @@ pub trait System: Sized {
 pub struct Transient {
     /// The entries that a ledger call is under way for.
     calling: RefCell<BTreeSet<JournalNumber>>,
+    /// The version of what was certified last.
+    certified: Cell<Option<(u64, u64)>>,
     timers: timers::Timers,
 }

@@ -4,7 +4,6 @@ use perun_canister_api::{DepositReceipt, LedgerRefusal, WithdrawReceipt};
 use perun_protocol::{Account, Amount, AssetIdx, ChannelId, Timestamp};
 
 use crate::Adjudicator;
-use crate::channel::Channel;
 use crate::event::Change;
 use crate::journal::{Entry, JournalNumber, Kind};
 use crate::verdict::{Answer, Verdict};
@@ -70,7 +69,7 @@ impl Adjudicator {
     /// Writes an entry down under a new number.
     pub(crate) fn reserve(&mut self, entry: Entry) -> JournalNumber {
         let number = self.store.take_journal_number();
-        self.store.set_entry(number, entry);
+        self.store.add_entry(number, entry);
         number
     }
 
@@ -80,7 +79,7 @@ impl Adjudicator {
         let mut entry = self.store.entry(number)?;
         entry.sends = entry.sends.saturating_add(1);
         entry.last_sent = now;
-        self.store.set_entry(number, entry.clone());
+        self.store.set_entry(number, &entry);
         Some(entry)
     }
 
@@ -139,15 +138,13 @@ impl Adjudicator {
     ) -> Settlement {
         self.store.remove_entry(number);
         let id = entry.channel;
-        let stored = self.store.channel(id);
-        let (change, settlement) = match entry.kind {
+        let (channel, change, settlement) = match entry.kind {
             Kind::Pull { params, .. } | Kind::Sweep { params } => {
-                let mut channel = stored.unwrap_or_else(|| Channel::open(params));
+                let mut channel = self.channel_of(id, &params);
                 let holding = channel
                     .credit(entry.asset, entry.part, entry.amount)
                     .expect("reserving has checked that it fits");
                 let asset = channel.params().assets()[entry.asset.index()];
-                self.set_channel(id, channel);
                 let change = Change::Deposited {
                     asset,
                     part: entry.part,
@@ -160,10 +157,12 @@ impl Adjudicator {
                     holding: holding.units(),
                     block,
                 };
-                (change, Settlement::Deposited(receipt))
+                (channel, change, Settlement::Deposited(receipt))
             }
             Kind::Payout { receiver } => {
-                let channel = stored.expect("a channel that pays is stored");
+                let channel = self.store.channel(id);
+                let channel = channel.expect("a channel that pays is stored");
+                self.note_if_paid_out(id, &channel, now);
                 let change = Change::Withdrawn {
                     asset: channel.params().assets()[entry.asset.index()],
                     part: entry.part,
@@ -177,10 +176,10 @@ impl Adjudicator {
                     fee: entry.fee.units(),
                     block,
                 };
-                (change, Settlement::Withdrawn(receipt))
+                (channel, change, Settlement::Withdrawn(receipt))
             }
         };
-        self.log(now, id, change);
+        self.record(now, id, channel, change);
         settlement
     }
 
@@ -198,7 +197,7 @@ impl Adjudicator {
             channel
                 .credit(entry.asset, entry.part, entry.debit())
                 .expect("it was there before");
-            self.set_channel(entry.channel, channel);
+            self.store.set_channel(entry.channel, channel);
         }
         Settlement::Refused(refusal)
     }

@@ -2,9 +2,13 @@
 //!
 //! An upgrade therefore saves and restores nothing: the new code opens what the old code left.
 
+use std::cell::RefCell;
+
 use candid::Principal;
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
-use ic_stable_structures::{DefaultMemoryImpl, StableBTreeMap, StableCell, StableVec};
+use ic_stable_structures::{
+    DefaultMemoryImpl, Memory as _, StableBTreeMap, StableCell, StableLog, StableVec,
+};
 use perun_canister_api::{BlockHash, block_hash};
 use perun_protocol::{AssetIdx, ChannelId, Timestamp};
 
@@ -13,10 +17,14 @@ use crate::clock::{Clock, Uptime};
 use crate::config::Config;
 use crate::event::Event;
 use crate::journal::{Entry, JournalNumber};
-use crate::stored::Stored;
+use crate::stored::{Encoded, Link, Stored};
 
 type Memory = VirtualMemory<DefaultMemoryImpl>;
 type Map<K, V> = StableBTreeMap<K, V, Memory>;
+
+/// So many bytes of an id tell a finished channel from all others, as they tell Ethereum's accounts
+/// apart: nobody finds params whose id begins as a given one does.
+type FinishedKey = [u8; 20];
 
 /// Stable memory is handed out in pieces of 2 MiB, so that ten small tables cost little and the
 /// largest can still grow to 64 GiB.
@@ -32,30 +40,50 @@ const JOURNAL: MemoryId = MemoryId::new(5);
 const IN_FLIGHT: MemoryId = MemoryId::new(6);
 const NEXT_JOURNAL_NUMBER: MemoryId = MemoryId::new(7);
 const EVENTS: MemoryId = MemoryId::new(8);
-const CHANNEL_EVENTS: MemoryId = MemoryId::new(9);
-const BLOCK_HASHES: MemoryId = MemoryId::new(10);
+const EVENT_PLACES: MemoryId = MemoryId::new(9);
+const LINKS: MemoryId = MemoryId::new(10);
 const UNFINISHED: MemoryId = MemoryId::new(11);
-const BALANCES: MemoryId = MemoryId::new(32);
+const FINISHED: MemoryId = MemoryId::new(12);
+const FINISHING: MemoryId = MemoryId::new(13);
+const BALANCES: MemoryId = MemoryId::new(14);
+
+/// Bytes of stable memory, by what lies there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StableBytes {
+    /// Channels, and what is known of them beside the log.
+    pub channels: u64,
+    /// Finished channels.
+    pub finished: u64,
+    /// The event log.
+    pub log: u64,
+}
 
 /// The tables.
 pub struct Store {
+    manager: MemoryManager<DefaultMemoryImpl>,
     config: StableCell<Stored<Option<Config>>, Memory>,
     clock: StableCell<Stored<Clock>, Memory>,
     fees: Map<Principal, u128>,
-    channels: Map<[u8; 32], Stored<Channel>>,
+    channels: Map<[u8; 32], Encoded<Channel>>,
     // By deadline, so that the open windows are found without looking at the channels.
     windows: Map<(u64, [u8; 32]), ()>,
-    journal: Map<u64, Stored<Entry>>,
+    journal: Map<u64, Encoded<Entry>>,
     in_flight: Map<([u8; 32], u8), u64>,
     next_journal_number: StableCell<u64, Memory>,
-    events: Map<u64, Stored<Event>>,
-    channel_events: Map<([u8; 32], u64), ()>,
+    // Appended to and never changed, so that an event costs the same however many there are.
+    events: StableLog<Encoded<Event>, Memory, Memory>,
     // Of the events, by position.
-    block_hashes: StableVec<BlockHash, Memory>,
+    links: StableVec<Link, Memory>,
     // What is certified of the registrations that are not concluded.
     unfinished: Map<[u8; 32], Vec<u8>>,
     // Readings of the cycles balance, by time.
     balances: Map<u64, u128>,
+    // By the beginning of the id: the position of the last event.
+    finished: Map<FinishedKey, [u8; 5]>,
+    // What is to be finished, by when.
+    finishing: Map<(u64, [u8; 32]), ()>,
+    // The channel that was looked at last, as it is stored: a call looks at one channel many times.
+    recent: RefCell<Option<(ChannelId, Channel)>>,
 }
 
 impl Store {
@@ -71,11 +99,27 @@ impl Store {
             journal: Map::init(manager.get(JOURNAL)),
             in_flight: Map::init(manager.get(IN_FLIGHT)),
             next_journal_number: StableCell::init(manager.get(NEXT_JOURNAL_NUMBER), 0),
-            events: Map::init(manager.get(EVENTS)),
-            channel_events: Map::init(manager.get(CHANNEL_EVENTS)),
-            block_hashes: StableVec::init(manager.get(BLOCK_HASHES)),
+            events: StableLog::init(manager.get(EVENT_PLACES), manager.get(EVENTS)),
+            links: StableVec::init(manager.get(LINKS)),
             unfinished: Map::init(manager.get(UNFINISHED)),
             balances: Map::init(manager.get(BALANCES)),
+            finished: Map::init(manager.get(FINISHED)),
+            finishing: Map::init(manager.get(FINISHING)),
+            recent: RefCell::default(),
+            manager,
+        }
+    }
+
+    /// How much of stable memory the tables take, in whole pages.
+    pub fn stable_bytes(&self) -> StableBytes {
+        let bytes = |ids: &[MemoryId]| {
+            let pages = ids.iter().map(|id| self.manager.get(*id).size());
+            pages.sum::<u64>() * 65_536
+        };
+        StableBytes {
+            channels: bytes(&[CHANNELS, WINDOWS, UNFINISHED, FINISHING]),
+            finished: bytes(&[FINISHED]),
+            log: bytes(&[EVENTS, EVENT_PLACES, LINKS]),
         }
     }
 
@@ -106,16 +150,51 @@ impl Store {
     }
 
     pub fn channel(&self, id: ChannelId) -> Option<Channel> {
-        let stored = self.channels.get(id.as_bytes())?;
-        Some(stored.0)
-    }
-
-    pub fn has_channel(&self, id: ChannelId) -> bool {
-        self.channels.contains_key(id.as_bytes())
+        let mut recent = self.recent.borrow_mut();
+        if recent.as_ref().is_none_or(|(of, _)| *of != id) {
+            let stored = self.channels.get(id.as_bytes())?;
+            *recent = Some((id, stored.decode()));
+        }
+        recent.as_ref().map(|(_, channel)| channel.clone())
     }
 
     pub fn set_channel(&mut self, id: ChannelId, channel: Channel) {
-        self.channels.insert(*id.as_bytes(), Stored(channel));
+        let before = self.channels.insert(*id.as_bytes(), Encoded::of(&channel));
+        self.recent.replace(Some((id, channel)));
+        if before.is_none() {
+            self.finished.remove(&finished_key(id));
+        }
+    }
+
+    /// The position of the last event of a finished channel, `None` if it is not finished.
+    pub fn finished(&self, id: ChannelId) -> Option<u64> {
+        let [a, b, c, d, e] = self.finished.get(&finished_key(id))?;
+        Some(u64::from_be_bytes([0, 0, 0, a, b, c, d, e]))
+    }
+
+    /// Forgets a channel but for where its last event is.
+    pub fn finish(&mut self, id: ChannelId, last_event: u64) {
+        let [0, 0, 0, place @ ..] = last_event.to_be_bytes() else {
+            // A trillion events lie farther ahead than this canister's memory reaches.
+            return;
+        };
+        self.channels.remove(id.as_bytes());
+        self.recent.take();
+        self.finished.insert(finished_key(id), place);
+    }
+
+    /// Remembers to look at `due` whether a channel can be finished.
+    pub fn add_finishing(&mut self, due: Timestamp, id: ChannelId) {
+        self.finishing.insert((due.nanos(), *id.as_bytes()), ());
+    }
+
+    /// The next channel to be looked at, if its time has come.
+    pub fn take_finishing(&mut self, now: Timestamp) -> Option<ChannelId> {
+        let ((due, id), ()) = self.finishing.first_key_value()?;
+        (due <= now.nanos()).then(|| {
+            self.finishing.pop_first();
+            ChannelId::from_bytes(id)
+        })
     }
 
     pub fn channel_count(&self) -> u64 {
@@ -165,19 +244,24 @@ impl Store {
 
     pub fn entry(&self, number: JournalNumber) -> Option<Entry> {
         let stored = self.journal.get(&number.0)?;
-        Some(stored.0)
+        Some(stored.decode())
     }
 
-    /// Writes an entry and marks its channel and asset as in flight.
-    pub fn set_entry(&mut self, number: JournalNumber, entry: Entry) {
+    /// Writes a new entry and marks its channel and asset as in flight.
+    pub fn add_entry(&mut self, number: JournalNumber, entry: Entry) {
         let place = (*entry.channel.as_bytes(), entry.asset.number());
         self.in_flight.insert(place, number.0);
-        self.journal.insert(number.0, Stored(entry));
+        self.set_entry(number, &entry);
+    }
+
+    /// Writes an entry whose channel and asset stay the same.
+    pub fn set_entry(&mut self, number: JournalNumber, entry: &Entry) {
+        self.journal.insert(number.0, Encoded::of(entry));
     }
 
     /// Forgets an entry whose outcome is known.
     pub fn remove_entry(&mut self, number: JournalNumber) {
-        if let Some(Stored(entry)) = self.journal.remove(&number.0) {
+        if let Some(entry) = self.journal.remove(&number.0).map(|stored| stored.decode()) {
             let place = (*entry.channel.as_bytes(), entry.asset.number());
             self.in_flight.remove(&place);
         }
@@ -193,7 +277,7 @@ impl Store {
     pub fn entries(&self, start: JournalNumber, limit: usize) -> Vec<(JournalNumber, Entry)> {
         let entries = self.journal.range(start.0..).take(limit);
         entries
-            .map(|entry| (JournalNumber(*entry.key()), entry.value().0))
+            .map(|entry| (JournalNumber(*entry.key()), entry.value().decode()))
             .collect()
     }
 
@@ -201,27 +285,26 @@ impl Store {
         self.journal.len()
     }
 
-    /// Appends to the log and returns the event's position.
-    pub fn log(&mut self, event: Event) -> u64 {
+    /// Appends to the log and returns the event's position. `previous` is that of the channel's event
+    /// before it.
+    pub fn log(&mut self, event: Event, previous: Option<u64>) -> u64 {
         let index = self.events.len();
-        let channel = *event.channel.as_bytes();
         let parent = self.last_block().map(|(_, hash)| hash);
         let hash = block_hash(&event.to_record(index), parent.as_ref());
-        self.block_hashes.push(&hash);
-        self.events.insert(index, Stored(event));
-        self.channel_events.insert((channel, index), ());
-        index
+        self.links.push(&Link { hash, previous });
+        let appended = self.events.append(&Encoded::of(&event));
+        appended.expect("stable memory grows until the subnet is full")
     }
 
     /// The hash of an event's block.
     pub fn block_hash(&self, index: u64) -> Option<BlockHash> {
-        self.block_hashes.get(index)
+        self.links.get(index).map(|link| link.hash)
     }
 
     /// The position of the last event, and the hash of its block.
     pub fn last_block(&self) -> Option<(u64, BlockHash)> {
-        let index = self.block_hashes.len().checked_sub(1)?;
-        Some((index, self.block_hashes.get(index)?))
+        let index = self.links.len().checked_sub(1)?;
+        Some((index, self.block_hash(index)?))
     }
 
     /// Remembers what is certified of a channel, if anything is.
@@ -269,21 +352,42 @@ impl Store {
         self.events.len()
     }
 
-    /// The first `limit` events from position `start` on, of one channel or of all.
-    pub fn events(&self, of: Option<ChannelId>, start: u64, limit: usize) -> Vec<(u64, Event)> {
-        match of {
-            None => {
-                let events = self.events.range(start..).take(limit);
-                events
-                    .map(|event| (*event.key(), event.value().0))
-                    .collect()
-            }
-            Some(id) => {
-                let (first, last) = ((*id.as_bytes(), start), (*id.as_bytes(), u64::MAX));
-                let keys = self.channel_events.keys_range(first..=last).take(limit);
-                keys.filter_map(|(_, index)| Some((index, self.events.get(&index)?.0)))
-                    .collect()
-            }
-        }
+    /// The first `limit` events from position `start` on.
+    pub fn events(&self, start: u64, limit: usize) -> Vec<(u64, Event)> {
+        let end = start.saturating_add(limit as u64).min(self.event_count());
+        (start..end).filter_map(|index| self.event(index)).collect()
     }
+
+    /// The same of one channel, whose `last` event is given. Its events are linked from the last to the
+    /// first: whoever has read all but the newest goes back a few links.
+    pub fn events_of(&self, last: Option<u64>, start: u64, limit: usize) -> Vec<(u64, Event)> {
+        let indices = self.back_from(last).take_while(|index| *index >= start);
+        let mut indices: Vec<_> = indices.collect();
+        indices.reverse();
+        indices.truncate(limit);
+        indices
+            .into_iter()
+            .filter_map(|index| self.event(index))
+            .collect()
+    }
+
+    /// The events of a channel from `last` on, the newest first.
+    pub fn history(&self, last: u64) -> impl Iterator<Item = (u64, Event)> {
+        self.back_from(Some(last))
+            .filter_map(move |index| self.event(index))
+    }
+
+    fn back_from(&self, last: Option<u64>) -> impl Iterator<Item = u64> {
+        std::iter::successors(last, move |index| self.links.get(*index)?.previous)
+    }
+
+    fn event(&self, index: u64) -> Option<(u64, Event)> {
+        let stored = self.events.get(index)?;
+        Some((index, stored.decode()))
+    }
+}
+
+fn finished_key(id: ChannelId) -> FinishedKey {
+    let (key, _) = id.as_bytes().split_first_chunk().expect("an id is longer");
+    *key
 }

@@ -12,10 +12,12 @@
 mod records;
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use candid::Principal;
 use ic_stable_structures::Storable;
 use ic_stable_structures::storable::Bound;
+use perun_canister_api::BlockHash;
 use perun_protocol::dispute::Rank;
 use perun_protocol::encoding::{Canonical, DecodeError, Reader};
 use perun_protocol::signature::Digest;
@@ -33,19 +35,29 @@ const FORMAT: u8 = 1;
 #[derive(Clone, Debug)]
 pub struct Stored<T>(pub T);
 
-/// Something that has a place in stable memory.
-pub trait Record: Sized {
-    /// Appends the record's bytes.
-    fn put(&self, out: &mut Vec<u8>);
+/// The same as its bytes: a map hands out what a new record replaces, which nobody looks at.
+#[derive(Clone, Debug)]
+pub struct Encoded<T>(Vec<u8>, PhantomData<T>);
 
-    /// Reads what [`Record::put`] wrote.
-    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+/// What leads from an event in the log to those before it: 41 bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Link {
+    /// The hash of its block, which contains that of the block before.
+    pub hash: BlockHash,
+    /// The position of the channel's event before it.
+    pub previous: Option<u64>,
 }
 
-impl<T: Record> Storable for Stored<T> {
+impl Link {
+    const LENGTH: usize = 41;
+}
+
+impl Storable for Link {
     fn to_bytes(&self) -> Cow<'_, [u8]> {
-        let mut out = vec![FORMAT];
-        self.0.put(&mut out);
+        let mut out = Vec::with_capacity(Self::LENGTH);
+        self.hash.put(&mut out);
+        self.previous.put(&mut out);
+        out.resize(Self::LENGTH, 0);
         Cow::Owned(out)
     }
 
@@ -55,14 +67,83 @@ impl<T: Record> Storable for Stored<T> {
 
     fn from_bytes(bytes: Cow<'_, [u8]>) -> Self {
         let mut reader = Reader::new(&bytes);
-        let format = reader.byte().expect("a record has a format version");
-        assert_eq!(
-            format, FORMAT,
-            "a record has a format that was written before"
-        );
-        let record = T::take(&mut reader).expect("a record decodes as it was written");
-        reader.finish().expect("a record ends where it was written");
-        Self(record)
+        let link = reader.array().and_then(|hash| {
+            let previous = Record::take(&mut reader)?;
+            Ok(Self { hash, previous })
+        });
+        link.expect("a link decodes as it was written")
+    }
+
+    const BOUND: Bound = Bound::Bounded {
+        max_size: Self::LENGTH as u32,
+        is_fixed_size: true,
+    };
+}
+
+/// Something that has a place in stable memory.
+pub trait Record: Sized {
+    /// Appends the record's bytes.
+    fn put(&self, out: &mut Vec<u8>);
+
+    /// Reads what [`Record::put`] wrote.
+    fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+}
+
+fn encode<T: Record>(record: &T) -> Vec<u8> {
+    let mut out = vec![FORMAT];
+    record.put(&mut out);
+    out
+}
+
+fn decode<T: Record>(bytes: &[u8]) -> T {
+    let mut reader = Reader::new(bytes);
+    let format = reader.byte().expect("a record has a format version");
+    assert_eq!(
+        format, FORMAT,
+        "a record has a format that was written before"
+    );
+    let record = T::take(&mut reader).expect("a record decodes as it was written");
+    reader.finish().expect("a record ends where it was written");
+    record
+}
+
+impl<T: Record> Storable for Stored<T> {
+    fn to_bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(encode(&self.0))
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        encode(&self.0)
+    }
+
+    fn from_bytes(bytes: Cow<'_, [u8]>) -> Self {
+        Self(decode(&bytes))
+    }
+
+    const BOUND: Bound = Bound::Unbounded;
+}
+
+impl<T: Record> Encoded<T> {
+    pub fn of(record: &T) -> Self {
+        Self(encode(record), PhantomData)
+    }
+
+    pub fn decode(&self) -> T {
+        decode(&self.0)
+    }
+}
+
+impl<T> Storable for Encoded<T> {
+    fn to_bytes(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.0)
+    }
+
+    fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    fn from_bytes(bytes: Cow<'_, [u8]>) -> Self {
+        Self(bytes.into_owned(), PhantomData)
     }
 
     const BOUND: Bound = Bound::Unbounded;

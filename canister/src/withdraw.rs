@@ -48,8 +48,12 @@ impl Adjudicator {
             .map_err(|length| malformed(format!("a signature has 64 bytes, not {length}")))?;
         let receiver = convert::account(&request.receiver)
             .ok_or_else(|| malformed("the receiver is the management canister".into()))?;
-        let channel = self.store.channel(id);
-        let channel = channel.ok_or(WithdrawError::UnknownChannel)?;
+        let Some(channel) = self.store.channel(id) else {
+            return Err(match self.store.finished(id) {
+                None => WithdrawError::UnknownChannel,
+                Some(_) => WithdrawError::NothingToWithdraw,
+            });
+        };
         let asset_id = convert::asset(request.asset).ok_or(WithdrawError::UnknownAsset)?;
         let asset = channel.params().asset_idx(&asset_id);
         let ledger = self.config().ledger(&asset_id);
@@ -118,7 +122,7 @@ impl Adjudicator {
             remainder: remainder.units(),
             fee: fee.units(),
         })?;
-        self.set_channel(id, channel);
+        self.store.set_channel(id, channel);
         let entry = Entry {
             channel: id,
             asset: withdrawal.asset,

@@ -330,7 +330,7 @@ fn f12_a_signature_has_one_form() {
 /// account to pull from.
 #[test]
 fn f00_nobody_pays_for_the_anonymous() {
-    let mut world = World::new();
+    let world = World::new();
     let channel = world.channel(1);
     let request = channel.by_approval(0, ALICE, 100);
     let refused = world

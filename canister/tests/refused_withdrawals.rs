@@ -135,7 +135,7 @@ fn requests_are_bounded_before_they_are_decoded() {
         .query(user(0), world.adjudicator, "query_events", huge);
     let message = refused.unwrap_err().message;
     assert!(
-        message.contains("the request has 20000 bytes, at most 16384 are decoded"),
+        message.contains("20000 bytes, at most 16384 are decoded"),
         "{message}"
     );
     let garbage = b"DIDL\x01\x6c\xff\xff\xff\xff\x0f".to_vec();
@@ -143,7 +143,7 @@ fn requests_are_bounded_before_they_are_decoded() {
         .ic
         .query(user(0), world.adjudicator, "query_events", garbage);
     let message = refused.unwrap_err().message;
-    assert!(message.contains("the request does not decode"), "{message}");
+    assert!(message.contains("the message does not decode"), "{message}");
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub(crate) enum Entry<'a> {
 pub(crate) struct Finished {
     pub(crate) result: Result<(), Trap>,
     pub(crate) instructions: u64,
+    /// Of the argument, or of the reply to a call.
+    pub(crate) argument_bytes: usize,
     pub(crate) effects: Effects,
 }
 
@@ -133,6 +135,7 @@ impl Instance {
     /// [`Self::rollback`] or [`Self::detach`].
     pub(crate) fn run(&mut self, entry: Entry<'_>, input: Input) -> Finished {
         let limit = input.instruction_limit;
+        let argument_bytes = input.arg.len();
         let heap_before = self.live.heap().len();
         let host = self.live.store.data_mut();
         host.stable.begin();
@@ -154,6 +157,7 @@ impl Instance {
         Finished {
             result,
             instructions: limit.saturating_sub(left).saturating_sub(grown),
+            argument_bytes,
             effects: std::mem::take(&mut host.effects),
         }
     }

@@ -5,7 +5,7 @@ use perun_protocol::dispute::Rank;
 use perun_protocol::encoding::{DecodeError, Reader};
 use perun_protocol::{
     Account, Amount, AssetId, AssetIdx, Balances, ChallengeDuration, ChannelId, Params, PartIdx,
-    Timestamp, UnverifiedSignedState,
+    Timestamp, UnverifiedSignedState, Version,
 };
 
 use super::Record;
@@ -23,6 +23,11 @@ impl Record for RegisteredClaim {
                 out.push(1);
                 signed.put(out);
             }
+            Self::Digest { version, digest } => {
+                out.push(2);
+                version.number().put(out);
+                digest.put(out);
+            }
         }
     }
 
@@ -30,6 +35,10 @@ impl Record for RegisteredClaim {
         match reader.byte()? {
             0 => Ok(Self::Refund),
             1 => UnverifiedSignedState::take(reader).map(Self::State),
+            2 => Ok(Self::Digest {
+                version: Version::new(u64::take(reader)?),
+                digest: Record::take(reader)?,
+            }),
             tag => Err(DecodeError::UnknownTag { of: "claim", tag }),
         }
     }
@@ -92,12 +101,14 @@ impl Record for Channel {
     fn put(&self, out: &mut Vec<u8>) {
         self.params.put(out);
         self.phase.put(out);
+        self.last_event.put(out);
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             params: Params::take(reader)?,
             phase: Phase::take(reader)?,
+            last_event: Record::take(reader)?,
         })
     }
 }

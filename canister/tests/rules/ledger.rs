@@ -46,6 +46,14 @@ struct Transfer {
 }
 
 impl Ledger {
+    /// An empty ledger.
+    pub fn charging(fee: u128) -> Self {
+        Self {
+            fee,
+            ..Self::default()
+        }
+    }
+
     pub fn balance(&self, account: &Account) -> u128 {
         self.balances.get(account).copied().unwrap_or(0)
     }

@@ -98,8 +98,7 @@ impl World {
         };
         let mut tables = Ledgers::default();
         for &id in &ledgers {
-            let mut ledger = Ledger::default();
-            ledger.fee = FEE;
+            let mut ledger = Ledger::charging(FEE);
             for number in 0..8 {
                 let account = convert::account(&Account::from(user(number))).unwrap();
                 ledger.give(None, &account, WEALTH);

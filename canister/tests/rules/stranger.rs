@@ -10,7 +10,7 @@
 use candid::{CandidType, Deserialize};
 use icrc_ledger_types::icrc3::blocks::GetBlocksRequest;
 use perun_canister::answers::MAX_REQUEST_BYTES;
-use perun_canister::decode::decode_within;
+use perun_canister::encoding;
 use perun_canister_api::{ChannelRequest, DepositAccountRequest, EventsRequest};
 
 use super::{ALICE, BOB, TestChannel, World, user};
@@ -207,9 +207,9 @@ fn bytes(request: impl CandidType) -> Vec<u8> {
 
 fn ok<T>(argument: &[u8], f: impl FnOnce(T) -> bool) -> bool
 where
-    T: CandidType + for<'a> Deserialize<'a>,
+    T: CandidType + for<'a> Deserialize<'a> + 'static,
 {
-    decode_within(argument, MAX_REQUEST_BYTES).is_ok_and(f)
+    encoding::decode(argument, MAX_REQUEST_BYTES).is_ok_and(f)
 }
 
 /// How many good requests there are.

@@ -18,6 +18,8 @@ pub struct ExecutionRecord {
     pub entry: String,
     /// Instructions with the Internet Computer's weights, up to the end or trap.
     pub instructions: u64,
+    /// How many bytes it was given: the argument of a call, or the reply to one.
+    pub argument_bytes: usize,
     /// Why it trapped, if it did.
     pub trap: Option<String>,
     /// When, in ns.
@@ -74,6 +76,7 @@ impl Replica {
             canister,
             entry,
             instructions: finished.instructions,
+            argument_bytes: finished.argument_bytes,
             trap,
             time_ns: self.time_ns,
         });

@@ -23,6 +23,7 @@ impl Replica {
             result,
             instructions,
             mut effects,
+            ..
         } = finished;
         let Some(canister) = self.canisters.get_mut(&id) else {
             return;

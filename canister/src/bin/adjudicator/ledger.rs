@@ -1,7 +1,7 @@
 //! Calls of ICRC ledgers. All wait a bounded time, so that no ledger can keep this canister from
 //! being stopped or upgraded.
 
-use candid::{CandidType, DecoderConfig, Deserialize, Nat, Principal};
+use candid::{CandidType, Deserialize, Nat, Principal};
 use ic_cdk::api::{canister_self, time};
 use ic_cdk::call::{Call, CallFailed, RejectCode};
 use icrc_ledger_types::icrc1::transfer::{Memo, TransferArg, TransferError};
@@ -13,8 +13,10 @@ use perun_canister_api::{LedgerRefusal, convert};
 use perun_protocol::{Account, Amount};
 
 use crate::state::read;
+use perun_canister::encoding::{decode, encode};
 
-/// A longer answer than this makes no sense: the longest is an error with some words.
+/// A longer answer than this makes no sense: the longest is an error with some words. A ledger is
+/// trusted with its own tokens, not with this canister.
 const MAX_ANSWER_BYTES: usize = 10 * 1024;
 /// So many characters of a ledger's words are passed on.
 const MAX_WORDS: usize = 256;
@@ -60,8 +62,8 @@ pub async fn transfer(number: JournalNumber, entry: &Entry) -> Answer {
 
 /// The balance of an account; otherwise why it could not be read.
 pub async fn balance(ledger: Principal, account: &Account) -> Result<Amount, String> {
-    let account = convert::account_to_candid(account);
-    amount(Call::bounded_wait(ledger, "icrc1_balance_of").with_arg(account)).await
+    let account = encode(convert::account_to_candid(account));
+    amount(Call::bounded_wait(ledger, "icrc1_balance_of").take_raw_args(account)).await
 }
 
 /// What the account has approved to this canister; zero if it expired.
@@ -70,7 +72,7 @@ pub async fn allowance(ledger: Principal, account: &Account) -> Result<Amount, S
         account: convert::account_to_candid(account),
         spender: canister_self().into(),
     };
-    let call = Call::bounded_wait(ledger, "icrc2_allowance").with_arg(args);
+    let call = Call::bounded_wait(ledger, "icrc2_allowance").take_raw_args(encode(args));
     let allowance: Allowance = answer(call).await?;
     let is_expired = allowance.expires_at.is_some_and(|at_ns| at_ns <= time());
     // More than can be expressed is as good as everything.
@@ -91,38 +93,24 @@ async fn amount(call: Call<'_, '_>) -> Result<Amount, String> {
 
 async fn answer<T>(call: Call<'_, '_>) -> Result<T, String>
 where
-    T: CandidType + for<'a> Deserialize<'a>,
+    T: CandidType + for<'a> Deserialize<'a> + 'static,
 {
     let response = call.await.map_err(|error| shorten(error.to_string()))?;
-    decode(&response.into_bytes()).map_err(shorten)
+    decode(&response.into_bytes(), MAX_ANSWER_BYTES).map_err(shorten)
 }
 
 /// Calls a transfer method. `Err` is the answer that a failed call amounts to.
 async fn call<A, E>(ledger: Principal, method: &str, args: A) -> Result<Result<Nat, E>, Answer>
 where
-    A: CandidType,
-    E: CandidType + for<'a> Deserialize<'a>,
+    A: CandidType + 'static,
+    E: CandidType + for<'a> Deserialize<'a> + 'static,
 {
-    let response = Call::bounded_wait(ledger, method).with_arg(args).await;
+    let response = Call::bounded_wait(ledger, method)
+        .take_raw_args(encode(args))
+        .await;
     let response = response.map_err(from_failure)?;
     // Words that make no sense may still stand for a transfer.
-    decode(&response.into_bytes()).map_err(|_| Answer::Lost)
-}
-
-/// Decodes an answer with bounds on its size and on the work of decoding it: a ledger is trusted
-/// with its own tokens, not with this canister.
-fn decode<T>(bytes: &[u8]) -> Result<T, String>
-where
-    T: CandidType + for<'a> Deserialize<'a>,
-{
-    if bytes.len() > MAX_ANSWER_BYTES {
-        return Err(format!("an answer of {} bytes", bytes.len()));
-    }
-    let mut config = DecoderConfig::new();
-    config.set_decoding_quota(MAX_ANSWER_BYTES * 50);
-    config.set_skipping_quota(MAX_ANSWER_BYTES);
-    let answer = candid::utils::decode_one_with_config(bytes, &config);
-    answer.map_err(|error| error.to_string())
+    decode(&response.into_bytes(), MAX_ANSWER_BYTES).map_err(|_| Answer::Lost)
 }
 
 /// A ledger's words, at most [`MAX_WORDS`] characters of them.

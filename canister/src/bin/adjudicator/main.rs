@@ -26,7 +26,7 @@ use icrc_ledger_types::icrc21::responses::ConsentInfo;
 use perun_canister::answers::MAX_REQUEST_BYTES;
 use perun_canister::batch::MAX_BATCH_BYTES;
 use perun_canister::consent::SupportedStandard;
-use perun_canister::decode::decode_within;
+use perun_canister::encoding::{self, encode};
 use perun_canister::http::{HttpRequest, HttpResponse, Surroundings};
 use perun_canister::{Adjudicator, blocks, consent, flow};
 use perun_canister_api::{
@@ -85,76 +85,76 @@ fn inspect_message() {
     }
 }
 
-/// Decodes the argument of a method with bounds on its size and on the work of decoding it.
+/// Decodes the argument of a method.
 ///
 /// A method that decodes so is `hidden` from the framework's description of the interface, which
 /// would show a blob, and described by `candid_method` instead.
 fn decode<T>(bytes: Vec<u8>) -> T
 where
-    T: CandidType + for<'a> Deserialize<'a>,
+    T: CandidType + for<'a> Deserialize<'a> + 'static,
 {
-    decode_within(&bytes, MAX_REQUEST_BYTES).unwrap_or_else(|error| ic_cdk::trap(error))
+    encoding::decode(&bytes, MAX_REQUEST_BYTES).unwrap_or_else(|error| ic_cdk::trap(error))
 }
 
 /// Likewise, for many requests in one.
 fn decode_many<T>(bytes: Vec<u8>) -> T
 where
-    T: CandidType + for<'a> Deserialize<'a>,
+    T: CandidType + for<'a> Deserialize<'a> + 'static,
 {
-    decode_within(&bytes, MAX_BATCH_BYTES).unwrap_or_else(|error| ic_cdk::trap(error))
+    encoding::decode(&bytes, MAX_BATCH_BYTES).unwrap_or_else(|error| ic_cdk::trap(error))
 }
 
 /// Takes a deposit for a participant.
-#[update(decode_with = "decode", hidden)]
+#[update(decode_with = "decode", encode_with = "encode", hidden)]
 #[candid_method(update)]
 async fn deposit(request: DepositRequest) -> Result<DepositReceipt, DepositError> {
     flow::deposit(&Canister, msg_caller(), request).await
 }
 
 /// Hands in a claim: it is registered, or refutes what is.
-#[update(decode_with = "decode", hidden)]
+#[update(decode_with = "decode", encode_with = "encode", hidden)]
 #[candid_method(update)]
 fn dispute(request: DisputeRequest) -> Result<Registered, DisputeError> {
     mutate(|adjudicator, now| adjudicator.dispute(&request, now))
 }
 
 /// Hands in many claims, each of which is judged as if it had come alone.
-#[update(decode_with = "decode_many", hidden)]
+#[update(decode_with = "decode_many", encode_with = "encode", hidden)]
 #[candid_method(update)]
 fn dispute_many(requests: Vec<DisputeRequest>) -> Result<Vec<DisputeResult>, DisputeManyError> {
     mutate(|adjudicator, now| adjudicator.dispute_many(&requests, now))
 }
 
 /// Concludes a channel.
-#[update(decode_with = "decode", hidden)]
+#[update(decode_with = "decode", encode_with = "encode", hidden)]
 #[candid_method(update)]
 fn conclude(request: ConcludeRequest) -> Result<Conclusion, ConcludeError> {
     mutate(|adjudicator, now| adjudicator.conclude(&request, now))
 }
 
 /// Pays a participant's remainder to the receiver that it authorised.
-#[update(decode_with = "decode", hidden)]
+#[update(decode_with = "decode", encode_with = "encode", hidden)]
 #[candid_method(update)]
 async fn withdraw(request: WithdrawRequest) -> Result<WithdrawReceipt, WithdrawError> {
     flow::withdraw(&Canister, request).await
 }
 
 /// Tells where to pay a deposit to, and how much.
-#[query(decode_with = "decode", hidden)]
+#[query(decode_with = "decode", encode_with = "encode", hidden)]
 #[candid_method(query)]
 fn deposit_account(request: DepositAccountRequest) -> Result<DepositAccount, DepositAccountError> {
     read(|adjudicator| adjudicator.deposit_account(&request))
 }
 
 /// Tells what is held for a channel.
-#[query(decode_with = "decode", hidden)]
+#[query(decode_with = "decode", encode_with = "encode", hidden)]
 #[candid_method(query)]
 fn query_holdings(request: ChannelRequest) -> Result<HoldingsAnswer, QueryError> {
     read(|adjudicator| adjudicator.holdings(&request))
 }
 
 /// Tells what is registered for a channel.
-#[query(decode_with = "decode", hidden)]
+#[query(decode_with = "decode", encode_with = "encode", hidden)]
 #[candid_method(query)]
 fn query_state(request: ChannelRequest) -> Result<StateAnswer, QueryError> {
     read(|adjudicator| {
@@ -169,7 +169,7 @@ fn query_state(request: ChannelRequest) -> Result<StateAnswer, QueryError> {
 }
 
 /// Gives a page of the event log.
-#[query(decode_with = "decode", hidden)]
+#[query(decode_with = "decode", encode_with = "encode", hidden)]
 #[candid_method(query)]
 fn query_events(request: EventsRequest) -> Result<EventsPage, EventsError> {
     read(|adjudicator| {
@@ -184,14 +184,14 @@ fn query_events(request: EventsRequest) -> Result<EventsPage, EventsError> {
 }
 
 /// Gives the blocks of these ranges, as many as fit into one answer.
-#[query(decode_with = "decode", hidden)]
+#[query(decode_with = "decode", encode_with = "encode", hidden)]
 #[candid_method(query)]
 fn icrc3_get_blocks(ranges: Vec<GetBlocksRequest>) -> GetBlocksResult {
     read(|adjudicator| adjudicator.blocks(&ranges))
 }
 
 /// Tells where older blocks are: all are here.
-#[query(decode_with = "decode", hidden)]
+#[query(decode_with = "decode", encode_with = "encode", hidden)]
 #[candid_method(query)]
 fn icrc3_get_archives(_: GetArchivesArgs) -> GetArchivesResult {
     Vec::new()
@@ -220,7 +220,7 @@ fn icrc3_supported_block_types() -> Vec<SupportedBlockType> {
 
 /// Says in words what a call would do. An update call, as the standard has it: many nodes agree on
 /// what a person agrees to.
-#[update(decode_with = "decode_many", hidden)]
+#[update(decode_with = "decode_many", encode_with = "encode", hidden)]
 #[candid_method(update)]
 fn icrc21_canister_call_consent_message(
     request: ConsentMessageRequest,
