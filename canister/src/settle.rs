@@ -61,9 +61,17 @@ impl Adjudicator {
         Account::of_funds(self.name(), channel)
     }
 
-    /// The deposit account that a sweep empties.
-    pub fn deposit_account_of(&self, entry: &Entry) -> Account {
-        Account::of_deposit_for(self.name(), entry.channel, entry.part)
+    /// From which account to which the transfer of an entry goes.
+    pub fn route(&self, entry: &Entry) -> (Account, Account) {
+        let funds = self.funds_account(entry.channel);
+        match entry.kind {
+            Kind::Pull { from, .. } => (from, funds),
+            Kind::Sweep { .. } => {
+                let swept = Account::of_deposit_for(self.name(), entry.channel, entry.part);
+                (swept, funds)
+            }
+            Kind::Payout { receiver } => (funds, receiver),
+        }
     }
 
     /// Writes an entry down under a new number.

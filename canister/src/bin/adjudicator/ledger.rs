@@ -23,31 +23,25 @@ const MAX_WORDS: usize = 256;
 
 /// Sends the transfer of a journal entry, exactly as it is written there.
 pub async fn transfer(number: JournalNumber, entry: &Entry) -> Answer {
-    let funds = read(|adjudicator| adjudicator.funds_account(entry.channel));
+    let (from, to) = read(|adjudicator| adjudicator.route(entry));
+    let to = convert::account_to_candid(&to);
     let amount = Nat::from(entry.amount.units());
     let fee = Some(Nat::from(entry.fee.units()));
     let memo = Some(Memo::from(number.0));
     let created_at_time = Some(entry.created_at.nanos());
-    let (from, to) = match &entry.kind {
-        Kind::Pull { from, .. } => {
-            let args = TransferFromArgs {
-                spender_subaccount: None,
-                from: convert::account_to_candid(from),
-                to: convert::account_to_candid(&funds),
-                amount,
-                fee,
-                memo,
-                created_at_time,
-            };
-            let answer = call(entry.ledger, "icrc2_transfer_from", args).await;
-            return answer.map_or_else(|lost| lost, from_transfer_from);
-        }
-        Kind::Sweep { .. } => {
-            let deposit = read(|adjudicator| adjudicator.deposit_account_of(entry));
-            (deposit, convert::account_to_candid(&funds))
-        }
-        Kind::Payout { receiver } => (funds, convert::account_to_candid(receiver)),
-    };
+    if let Kind::Pull { .. } = entry.kind {
+        let args = TransferFromArgs {
+            spender_subaccount: None,
+            from: convert::account_to_candid(&from),
+            to,
+            amount,
+            fee,
+            memo,
+            created_at_time,
+        };
+        let answer = call(entry.ledger, "icrc2_transfer_from", args).await;
+        return answer.map_or_else(|lost| lost, from_transfer_from);
+    }
     let args = TransferArg {
         from_subaccount: Some(from.subaccount),
         to,
