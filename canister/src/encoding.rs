@@ -8,7 +8,7 @@
 //!
 //! The table costs far more than the values behind it, to make and to understand. That of a type is
 //! always the same: it is made once and kept on the heap, and a message that begins with it needs no
-//! look at the types ([`values`]). Any other message is decoded as Candid has it.
+//! look at the types (`values`). Any other message is decoded as Candid has it.
 
 mod values;
 

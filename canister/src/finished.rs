@@ -11,7 +11,7 @@
 //! concluded, with what arrived, and its participant can withdraw it.
 //!
 //! A remainder, however small, keeps the whole record: it is somebody's, and with late money it may
-//! become enough to be paid.
+//! become enough to be paid. So do very many events after the last claim.
 
 use perun_protocol::{AssetIdx, Balances, ChannelId, Params, Timestamp};
 
@@ -21,6 +21,10 @@ use crate::event::Change;
 
 /// How long the whole record is kept after the last payout: 30 days.
 pub const RETENTION_NS: u64 = 30 * 24 * 3_600 * 1_000_000_000;
+
+/// A channel with more events than this after its last claim keeps its whole record: who has money
+/// come and go for ever shall not make everybody search for what stood.
+const MAX_LATE_EVENTS: usize = 256;
 
 /// What is still known of a finished channel.
 pub(crate) struct Finished {
@@ -103,9 +107,20 @@ impl Adjudicator {
         if assets.any(|asset| self.in_flight(id, asset).is_some()) {
             let due = now.saturating_add_nanos(RETENTION_NS);
             self.store.add_finishing(due, id);
-        } else {
+        } else if self.claim_is_near(last_event) {
             self.store.finish(id, last_event);
         }
+    }
+
+    /// Whether few events happened after the claim that stood, so that it is found quickly.
+    fn claim_is_near(&self, last_event: u64) -> bool {
+        let mut latest = self.store.history(last_event).take(MAX_LATE_EVENTS);
+        latest.any(|(_, event)| {
+            matches!(
+                event.change,
+                Change::Registered { .. } | Change::Refuted { .. }
+            )
+        })
     }
 }
 

@@ -29,7 +29,7 @@ use perun_protocol::{
 use crate::clock::Uptime;
 
 /// The format that is written.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// A record in stable memory.
 #[derive(Clone, Debug)]

@@ -184,6 +184,18 @@ impl Story {
     }
 }
 
+/// Whoever has money come and go for ever would make everybody search for the claim that stood.
+#[test]
+fn a_channel_with_a_long_tail_keeps_its_record() {
+    let mut story = Story::paid_out();
+    for _ in 0..130 {
+        story.sweep(0, 20).unwrap();
+        story.withdraw(0).unwrap();
+    }
+    story.wait(RETENTION_NS);
+    assert_ne!(story.stored(), 0);
+}
+
 #[test]
 fn a_channel_is_finished_when_it_was_paid_out_a_while_ago() {
     let mut story = Story::paid_out();

@@ -15,7 +15,7 @@ use perun_protocol::{ChallengeDuration, Signature, SignedStateError, UnverifiedS
 use rules::{ALICE, BOB, CHALLENGE_S, FEE, Strike, WEALTH, World, concluded, user};
 use serde_bytes::ByteBuf;
 
-/// 1. A participant named n times counted the same deposit n times, and was paid it n times, out of
+/// Fault 1: A participant named n times counted the same deposit n times, and was paid it n times, out of
 /// other people's money.
 #[test]
 fn f01_nobody_is_two_participants() {
@@ -39,7 +39,7 @@ fn f01_nobody_is_two_participants() {
 // 2. `deposit_mocked` and `withdraw_mocked` were methods of the shipped canister. See
 // `interface.rs`, and `the_code_keeps_the_promised_interface` in `main.rs`.
 
-/// 3. A payout sent the full amount and let the ledger's fee come out of everybody's account: it was
+/// Fault 3: A payout sent the full amount and let the ledger's fee come out of everybody's account: it was
 /// short by one fee for each payout, and the last could not leave.
 #[test]
 fn f03_the_last_one_can_leave_too() {
@@ -53,7 +53,7 @@ fn f03_the_last_one_can_leave_too() {
     assert_eq!(world.funds(&channel, 0), 0);
 }
 
-/// 4. The state was locked for writing while a ledger was asked: nearly every method trapped until
+/// Fault 4: The state was locked for writing while a ledger was asked: nearly every method trapped until
 /// the ledger answered.
 #[test]
 fn f04_nobody_waits_for_somebody_elses_ledger_call() {
@@ -80,7 +80,7 @@ fn f04_nobody_waits_for_somebody_elses_ledger_call() {
     world.withdraw(slow.withdrawing(0, BOB, user(12))).unwrap();
 }
 
-/// 5. Everything was on the heap, so an upgrade erased all channels and what was deposited.
+/// Fault 5: Everything was on the heap, so an upgrade erased all channels and what was deposited.
 #[test]
 fn f05_an_upgrade_forgets_nothing() {
     let mut world = World::new();
@@ -108,7 +108,7 @@ fn f05_an_upgrade_forgets_nothing() {
     assert_eq!(world.balance(0, Account::from(user(10))), 100 - FEE);
 }
 
-/// 6. A transfer had no `created_at_time`, and any error gave the balance back: one lost answer, and
+/// Fault 6: A transfer had no `created_at_time`, and any error gave the balance back: one lost answer, and
 /// it was paid twice.
 #[test]
 fn f06_a_lost_answer_pays_nobody_twice() {
@@ -132,7 +132,7 @@ fn f06_a_lost_answer_pays_nobody_twice() {
     }
 }
 
-/// 7. A deposit was found by 64 bits of a hash, and every block number anybody named was kept for
+/// Fault 7: A deposit was found by 64 bits of a hash, and every block number anybody named was kept for
 /// ever.
 #[test]
 fn f07_a_deposit_has_a_place_of_256_bits() {
@@ -162,7 +162,7 @@ fn f07_a_deposit_has_a_place_of_256_bits() {
     assert_eq!(world.size(), before);
 }
 
-/// 8. One ledger was asked for deposits and another one paid, both with ids in the code.
+/// Fault 8: One ledger was asked for deposits and another one paid, both with ids in the code.
 #[test]
 fn f08_an_asset_is_one_ledger() {
     let mut world = World::with_ledgers(2);
@@ -193,7 +193,7 @@ fn f08_an_asset_is_one_ledger() {
     assert_eq!(world.balance(0, Account::from(user(10))), 0);
 }
 
-/// 9. Only deposits were events; for the rest, clients searched a text log.
+/// Fault 9: Only deposits were events; for the rest, clients searched a text log.
 #[test]
 fn f09_everything_that_happens_is_an_event() {
     let mut world = World::new();
@@ -230,7 +230,7 @@ fn f09_everything_that_happens_is_an_event() {
     assert_eq!(kinds, expected);
 }
 
-/// 10. What a query said of a channel was one node's word: it could hide a dispute.
+/// Fault 10: What a query said of a channel was one node's word: it could hide a dispute.
 #[test]
 fn f10_one_node_cannot_hide_a_dispute() {
     let mut world = World::new();
@@ -261,7 +261,7 @@ fn f10_one_node_cannot_hide_a_dispute() {
     assert_eq!(proven(&world), (false, false));
 }
 
-/// 11. `now + challenge_duration` wrapped: the longest challenge was over at once.
+/// Fault 11: `now + challenge_duration` wrapped: the longest challenge was over at once.
 #[test]
 fn f11_a_long_challenge_is_not_a_short_one() {
     let mut world = World::new();
@@ -293,7 +293,7 @@ fn f11_a_long_challenge_is_not_a_short_one() {
     assert!(late.saturating_add_nanos(window) > late);
 }
 
-/// 12. The signature library accepted more than one signature for the same words, so a state could be
+/// Fault 12: The signature library accepted more than one signature for the same words, so a state could be
 /// good for one reader and bad for another.
 #[test]
 fn f12_a_signature_has_one_form() {

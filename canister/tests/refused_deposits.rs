@@ -34,6 +34,8 @@ fn with_params(world: &World, params: Vec<u8>) -> DepositRequest {
 #[test]
 fn params_that_break_a_rule_are_named() {
     let mut world = World::new();
+    // Keys are looked at when there is money for them.
+    world.approve(0, user(0), 1_000);
     let channel = world.channel(1);
     let good = channel.params.encode();
     let mut refuse = |params: Vec<u8>, error: ParamsError| {

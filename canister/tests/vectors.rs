@@ -12,7 +12,7 @@ use perun_protocol::encoding::Canonical as _;
 use perun_protocol::{Params, State};
 use serde_bytes::ByteBuf;
 use serde_json::Value;
-use world::{TestChannel, World, key};
+use world::{TestChannel, World, key, user};
 
 /// The adjudicator of nearly all vectors.
 const ADJUDICATOR: Principal = numbered(0xad);
@@ -75,6 +75,7 @@ fn fund(world: &mut World, channel: &TestChannel) {
 #[test]
 fn params_decode_as_the_vectors_say() {
     let mut world = world();
+    world.approve(0, user(0), 1_000);
     let vectors = vectors("params");
     let deposit = |params: Vec<u8>| DepositRequest {
         params: ByteBuf::from(params),
@@ -97,8 +98,13 @@ fn params_decode_as_the_vectors_say() {
     }
     for case in cases(&vectors, "bad") {
         let mut request = deposit(bytes(&case["bytes"]));
-        // Keys are looked at when everything else is in order.
+        // Keys are looked at when everything else is in order, and there is money.
         request.part = 0;
+        request.source = DepositSource::Approval {
+            from_subaccount: None,
+            amount: 1,
+            expected_holding: None,
+        };
         let refused = world.deposit(request).unwrap_err();
         let index = case["error"]["index"].as_u64().map(|index| index as u8);
         let count = case["error"]["count"].as_u64();

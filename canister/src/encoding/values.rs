@@ -15,6 +15,9 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
+/// The only arrays that are decoded here.
+const SUBACCOUNT_BYTES: usize = 32;
+
 /// Decodes one value that takes all bytes.
 pub fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Option<T> {
     let mut values = Values(bytes);
@@ -153,14 +156,15 @@ impl<'de> Deserializer<'de> for &mut Values<'de> {
         visitor.visit_seq(Items { values: self, left })
     }
 
-    /// An array.
+    /// A subaccount.
     fn deserialize_tuple<V: Visitor<'de>>(
         self,
         length: usize,
         visitor: V,
     ) -> Result<V::Value, Odd> {
+        // A tuple of Candid is a record, without a length in front; of this length only subaccounts are.
         let left = self.length()?;
-        match left == length {
+        match left == length && length == SUBACCOUNT_BYTES {
             true => visitor.visit_seq(Items { values: self, left }),
             false => Err(Odd),
         }

@@ -336,15 +336,7 @@ impl System for Canister {
     }
 
     async fn transfer(&self, number: JournalNumber, entry: &Entry) -> Answer {
-        let funds = self.read(|adjudicator| adjudicator.funds_account(entry.channel));
-        let (from, to) = match &entry.kind {
-            Kind::Pull { from, .. } => (*from, funds),
-            Kind::Sweep { .. } => (
-                self.read(|adjudicator| adjudicator.deposit_account_of(entry)),
-                funds,
-            ),
-            Kind::Payout { receiver } => (funds, *receiver),
-        };
+        let (from, to) = self.read(|adjudicator| adjudicator.route(entry));
         let is_pull = matches!(entry.kind, Kind::Pull { .. });
         let now_ns = self.around.now_ns.get();
         let answer = self.ask(entry.ledger, |ledger| {

@@ -23,7 +23,8 @@ impl Adjudicator {
     ) -> Result<Registered, CallError<DisputeError>> {
         let stands = |registered: &Registered| match &registered.signed_state {
             Some(standing) => standing.state() == signed.state(),
-            None => false,
+            // Of a channel that was paid out long ago the rank is all that is kept.
+            None => registered.concluded && registered.rank == Rank::of(Some(signed.state())),
         };
         self.claim(params, Claim::from(signed), stands).await
     }

@@ -37,6 +37,8 @@ const LONGEST_POLL: Duration = Duration::from_secs(60);
 /// The subnet as a whole is asked this often at least: only then is it known what time it is. In between
 /// one node is asked, whose answer proves what it says but may be some minutes old.
 const SUBNET_INTERVAL: Duration = Duration::from_secs(300);
+/// A node that does not answer within this time is not waited for.
+const LONGEST_QUERY: Duration = Duration::from_secs(5);
 /// What one node proves is not taken if it may be older.
 const STALE: Duration = Duration::from_secs(10);
 /// The pause after the first poll that failed; each further one doubles it, up to the interval.
@@ -260,13 +262,14 @@ impl EventFollower {
     }
 
     /// What one node tells and proves, if there is no reason to ask the subnet: that it is later there
-    /// than was thought, that there is more than one page, that the node lags behind, or lies.
+    /// than was thought, that there is more than one page, that the node is silent, lags behind, or lies.
     async fn proven_page(&self, start: u64) -> Option<EventsPage> {
         let heard = self.heard_subnet_at?;
         if heard.elapsed() >= SUBNET_INTERVAL {
             return None;
         }
-        match self.adjudicator.proven_events(start).await {
+        let proven = timeout(LONGEST_QUERY, self.adjudicator.proven_events(start));
+        match proven.await.ok()? {
             Ok(page) => {
                 let now = self.clock.now()?;
                 let age = Duration::from_nanos(now.nanos_since(page.as_of));

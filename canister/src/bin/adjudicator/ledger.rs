@@ -7,13 +7,13 @@ use ic_cdk::call::{Call, CallFailed, RejectCode};
 use icrc_ledger_types::icrc1::transfer::{Memo, TransferArg, TransferError};
 use icrc_ledger_types::icrc2::allowance::{Allowance, AllowanceArgs};
 use icrc_ledger_types::icrc2::transfer_from::{TransferFromArgs, TransferFromError};
+use perun_canister::encoding::{decode, encode};
 use perun_canister::journal::{Entry, JournalNumber, Kind};
 use perun_canister::verdict::Answer;
 use perun_canister_api::{LedgerRefusal, convert};
 use perun_protocol::{Account, Amount};
 
 use crate::state::read;
-use perun_canister::encoding::{decode, encode};
 
 /// A longer answer than this makes no sense: the longest is an error with some words. A ledger is
 /// trusted with its own tokens, not with this canister.
