@@ -86,6 +86,11 @@ impl Channel {
         }
     }
 
+    /// Whether nothing was ever written down of it: everything that is comes with an event.
+    pub(crate) fn is_new(&self) -> bool {
+        self.last_event.is_none()
+    }
+
     /// What the channel is.
     pub fn params(&self) -> &Params {
         &self.params

@@ -193,14 +193,12 @@ impl Adjudicator {
                 message: format!("{MAX_UNKNOWN} transfers have an unknown outcome"),
             });
         }
-        if self.store.channel(deposit.channel).is_none()
-            && self.store.finished(deposit.channel).is_none()
-        {
+        let mut channel = self.channel_of(deposit.channel, &deposit.params);
+        if channel.is_new() {
             // It is not cheap, so it waits until there is money for it.
             let keys = deposit.params.check_keys();
             keys.map_err(|error| DepositError::InvalidParams(error.into()))?;
         }
-        let mut channel = self.channel_of(deposit.channel, &deposit.params);
         self.check_pull(deposit, &channel)?;
         // Nothing else changes the total while this is in flight, so crediting cannot fail later.
         channel
