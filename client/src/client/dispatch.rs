@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
-use perun_protocol::PublicKey;
 use perun_protocol::wire::{Message, RejectCode, Text, UpdateRejection};
+use perun_protocol::{PublicKey, Version};
 
 use super::Shared;
 use crate::events::ClientEvent;
@@ -112,6 +112,13 @@ impl Shared {
     fn answer_unknown(&self, peer: &PublicKey, message: &Message) {
         let (channel, version) = match message {
             Message::Update(update) => (update.channel, update.version),
+            // Version 0 of a channel that we proposed ourselves: the acceptance that comes before it was
+            // lost or overtaken. Both come again.
+            Message::UpdateAcceptance(acceptance)
+                if acceptance.version == Version::INITIAL && self.proposes_to(peer) =>
+            {
+                return;
+            }
             Message::UpdateAcceptance(acceptance) => (acceptance.channel, acceptance.version),
             Message::Sync(sync) => (sync.channel, sync.newest.state.version()),
             _ => return,

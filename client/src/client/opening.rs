@@ -266,6 +266,13 @@ impl Shared {
         }
     }
 
+    /// Whether a proposal of ours waits for this peer's answer.
+    pub(super) fn proposes_to(&self, peer: &PublicKey) -> bool {
+        let openings = self.openings();
+        let mut outgoing = openings.outgoing.values();
+        outgoing.any(|outgoing| outgoing.peer == *peer)
+    }
+
     /// A link to `peer` has begun: what it may not have heard is said again.
     pub(super) fn propose_again(&self, peer: &PublicKey) {
         let openings = self.openings();

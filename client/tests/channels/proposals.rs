@@ -5,9 +5,11 @@ use std::time::Duration;
 use perun_client::CheckError;
 use perun_client::channel::Channel;
 use perun_client::client::OpenError;
-use perun_protocol::wire::{Reason, RejectCode};
-use perun_protocol::{AssetId, ChallengeDuration};
+use perun_protocol::signature::Signer as _;
+use perun_protocol::wire::{Acceptance, Message, Proposal, Reason, RejectCode, UpdateAcceptance};
+use perun_protocol::{AssetId, ChallengeDuration, Participant, Version};
 
+use crate::rogue::Rogue;
 use crate::world::*;
 
 const SHORT: Duration = Duration::from_millis(600);
@@ -79,6 +81,52 @@ fn a_proposal_expires() {
         let late = soon("the answer", proposal.accept()).await;
         assert!(matches!(late, Err(OpenError::Expired)), "{late:?}");
         assert!(bob.client.channels().is_empty());
+    });
+}
+
+/// Links may lose and swap messages. Were the peer told that there is no such channel, it would give up
+/// what it has just accepted, and the proposer would deposit alone.
+#[test]
+fn a_signature_that_overtakes_its_acceptance_is_waited_for() {
+    story(async {
+        let world = World::shared().await;
+        let alice = world.somebody().start().await;
+        let mut rogue = Rogue::new(world.somebody().number()).await;
+        rogue.connect(&alice).await;
+        let identity = rogue.key.public_key();
+        let proposing = async { alice.client.propose(&identity, alice.terms([10, 20])).await };
+        let accepting = async {
+            let proposal = rogue.await_proposal().await;
+            let acceptance = Acceptance {
+                proposal: proposal.id(),
+                part: Proposal::ACCEPTOR,
+                participant: Participant::Secp256k1(identity),
+                nonce_share: [5; 32],
+            };
+            let (params, initial) = proposal.channel(&acceptance).unwrap();
+            let signature = Message::UpdateAcceptance(UpdateAcceptance {
+                channel: params.id(),
+                version: Version::INITIAL,
+                part: SECOND,
+                signature: rogue.key.sign(&initial.digest()),
+                asks_turn: false,
+            });
+            rogue.send(&signature);
+            rogue.send(&Message::Acceptance(acceptance));
+            rogue.send(&signature);
+            // Proposals that were repeated meanwhile do not matter.
+            while let Some(message) = rogue.next().await {
+                match message {
+                    Message::Proposal(_) => {}
+                    Message::UpdateAcceptance(_) => return,
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        tokio::select! {
+            opened = proposing => panic!("{opened:?}"),
+            () = accepting => {}
+        }
     });
 }
 

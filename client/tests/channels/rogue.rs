@@ -125,6 +125,14 @@ impl Rogue {
         }
     }
 
+    pub async fn await_proposal(&mut self) -> Proposal {
+        self.await_message(|message| match message {
+            Message::Proposal(proposal) => Some((**proposal).clone()),
+            _ => None,
+        })
+        .await
+    }
+
     pub async fn await_sync(&mut self) -> Sync {
         self.await_message(|message| match message {
             Message::Sync(sync) => Some((**sync).clone()),
