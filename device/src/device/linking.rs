@@ -6,7 +6,7 @@ use embedded_storage::nor_flash::NorFlash;
 use perun_link::Hello;
 use perun_protocol::channel::max_batch;
 use perun_protocol::wire::{Message, RejectCode, Text, UpdateRejection};
-use perun_protocol::{ChannelId, PublicKey};
+use perun_protocol::{ChannelId, PublicKey, Version};
 
 use super::{Device, draw};
 use crate::link::{Inbound, Link, LinkError, LinkId};
@@ -296,6 +296,13 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
     fn answer_unknown(&mut self, peer: &PublicKey, message: &Message) {
         let (channel, version) = match message {
             Message::Update(update) => (update.channel, update.version),
+            // Version 0 of a channel that we proposed ourselves: the acceptance that comes before it was
+            // lost or overtaken. Both come again.
+            Message::UpdateAcceptance(acceptance)
+                if acceptance.version == Version::INITIAL && self.proposes_to(peer) =>
+            {
+                return;
+            }
             Message::UpdateAcceptance(acceptance) => (acceptance.channel, acceptance.version),
             Message::Sync(sync) => (sync.channel, sync.newest.state.version()),
             _ => return,

@@ -289,6 +289,12 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         Ok(())
     }
 
+    /// Whether a proposal of ours waits for this peer's answer.
+    pub(super) fn proposes_to(&self, peer: &PublicKey) -> bool {
+        let mut outgoing = self.outgoing.iter();
+        outgoing.any(|outgoing| outgoing.peer == *peer)
+    }
+
     #[inline(never)]
     pub(super) fn handle_acceptance(&mut self, peer: &PublicKey, acceptance: &Acceptance) {
         let id = acceptance.proposal;

@@ -60,6 +60,17 @@ fn garbage_ends_a_link_and_nothing_else() {
     }
 }
 
+/// Were the peer told that there is no such channel, it would give up what it has just accepted.
+#[test]
+fn a_signature_whose_acceptance_was_lost_is_waited_for() {
+    let mut world = World::started(1);
+    world.peer.acceptances_lost = 1;
+    world.propose(Approval::None).unwrap();
+    world.run(20);
+    assert_eq!(world.peer.rejected, []);
+    assert!(world.overview().is_open, "{:?}", world.events);
+}
+
 /// Messages of the peer with bits flipped, behind a good handshake.
 #[test]
 fn a_peer_that_babbles_takes_nothing() {

@@ -25,6 +25,8 @@ pub struct Peer {
     /// Every signature of the device's on a state that it has seen, with the version.
     pub seen: Vec<(Version, Signature)>,
     pub bytes: usize,
+    /// How many acceptances of proposals are lost on the way from here on.
+    pub acceptances_lost: usize,
     was_open: bool,
 }
 
@@ -45,6 +47,7 @@ impl Peer {
             rejected: Vec::new(),
             seen: Vec::new(),
             bytes: 0,
+            acceptances_lost: 0,
             was_open: false,
         }
     }
@@ -59,6 +62,10 @@ impl Peer {
     }
 
     pub fn say(&mut self, message: &Message) {
+        if matches!(message, Message::Acceptance(_)) && self.acceptances_lost > 0 {
+            self.acceptances_lost -= 1;
+            return;
+        }
         if let Some(link) = &mut self.link {
             link.send(&message.encode());
         }
