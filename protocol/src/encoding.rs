@@ -76,6 +76,9 @@ pub enum Domain {
     /// A payment request that is handed on as text: the digest is what the payee signs, and the memo
     /// of the payment that answers it.
     RequestText,
+    /// The keys of a watch stream and the channel that it is about: the digest is what the participant
+    /// signs whose stream it is, and its beginning names the stream.
+    WatchStream,
 }
 
 impl Domain {
@@ -94,6 +97,7 @@ impl Domain {
             Self::LinkKey => b"perun-icp/link/1\0\0\0\0\0\0\0\0",
             Self::Request => b"perun-icp/request/1\0\0\0\0\0",
             Self::RequestText => b"perun-icp/request-text/1",
+            Self::WatchStream => b"perun-icp/watch-stream/1",
         }
     }
 }

@@ -220,6 +220,13 @@ fn no_domain_tag_begins_another() {
         Domain::Refund,
         Domain::FundsAccount,
         Domain::DepositAccount,
+        Domain::Proposal,
+        Domain::Nonce,
+        Domain::Payments,
+        Domain::LinkKey,
+        Domain::Request,
+        Domain::RequestText,
+        Domain::WatchStream,
     ]
     .map(Domain::tag);
     for (position, tag) in tags.iter().enumerate() {

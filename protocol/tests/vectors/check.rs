@@ -178,6 +178,7 @@ pub fn digests(file: &Value) {
             "Payments" => Domain::Payments,
             "Request" => Domain::Request,
             "RequestText" => Domain::RequestText,
+            "WatchStream" => Domain::WatchStream,
             other => panic!("no domain: {other}"),
         };
         assert_eq!(domain.tag(), &array(case, "tag"), "{case:#}");

@@ -22,6 +22,7 @@ pub fn digests() -> File {
         Domain::Payments,
         Domain::Request,
         Domain::RequestText,
+        Domain::WatchStream,
     ];
     let case = |domain: Domain, bytes: &[u8]| {
         json!({

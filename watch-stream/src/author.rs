@@ -1,0 +1,496 @@
+//! The device's side: it publishes, and lets watchers in and out.
+//!
+//! ```text
+//!  create ─┐               allow, remove, subscription, unsubscription, 4096 packets
+//!  start ──┼──> epoch due <──────────────────────────────┐
+//!  import ─┘        │ open_epoch: keyload                │
+//!                   └──────────────> running ────────────┘
+//!                                    publish: packets, heartbeat: tagged packets
+//! ```
+//!
+//! Invariants:
+//! - A number is reserved in the storage before anything is signed under it.
+//! - A packet goes out only in an epoch that was opened after the last start, import and change of
+//!   watchers.
+//! - A change of watchers is stored before it counts, and nothing changes before a signature was verified.
+
+mod record;
+mod watchers;
+
+use ed25519_dalek::SigningKey;
+use heapless::Vec;
+use perun_protocol::{ChannelId, Signer, Version};
+use rand_core::{CryptoRng, RngCore};
+
+use self::record::Kept;
+pub use self::watchers::{Acked, Watcher};
+use self::watchers::{Watchers, recipients, with_subscription};
+use crate::ack::Ack;
+use crate::announcement::{ANNOUNCEMENT_LENGTH, Announcement, AuthorKeys};
+use crate::chain::{Chain, MAX_EPOCH_PACKETS};
+use crate::cipher::{self, MASKED_OVERHEAD, NONCE_LENGTH, Secret, TAG_LENGTH};
+use crate::error::{ReceiveError, Refused, SendError, StartError};
+use crate::export::{self, Export};
+use crate::header::{Epoch, HEADER_LENGTH, Header, Kind, MessageId, Number, StreamId};
+use crate::keyload::{self, push};
+use crate::keys::{self, WatcherId};
+use crate::message::{MAX_MESSAGE_LENGTH, Message, SIGNATURE_LENGTH, SignedHeader};
+use crate::sequence::Sequence;
+use crate::storage::{Record, RecordBytes, Storage};
+use crate::wrap;
+
+/// Bytes of the channel version in front of a packet's payload.
+pub(crate) const VERSION_LENGTH: usize = 8;
+/// Bytes that a packet takes besides its public part and payload.
+pub const PACKET_OVERHEAD: usize =
+    HEADER_LENGTH + MASKED_OVERHEAD + VERSION_LENGTH + SIGNATURE_LENGTH;
+/// Bytes that a tagged packet takes besides its payload.
+pub const TAGGED_OVERHEAD: usize = HEADER_LENGTH + MASKED_OVERHEAD;
+
+/// The one who publishes in a stream.
+pub struct Author<S> {
+    storage: S,
+    signing: SigningKey,
+    wrapping: Secret,
+    announcement: Announcement,
+    announcement_id: MessageId,
+    watchers: Watchers,
+    sequence: Sequence,
+    /// `None` while an epoch is due.
+    running: Option<Running>,
+    /// The last message of this run; `None` before its first.
+    head: Option<MessageId>,
+    published: Option<Version>,
+    keyload: Vec<u8, MAX_MESSAGE_LENGTH>,
+    packet: Vec<u8, MAX_MESSAGE_LENGTH>,
+}
+
+struct Running {
+    chain: Chain,
+    tagged: Number,
+}
+
+/// What a watcher's message did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Heard {
+    /// A watcher subscribed, or brought a new key. An epoch is due.
+    Subscribed(WatcherId),
+    /// A watcher left, and is no longer allowed. An epoch is due.
+    Unsubscribed(WatcherId),
+    /// A watcher said what it has stored.
+    Acked {
+        /// Who.
+        watcher: WatcherId,
+        /// What.
+        acked: Acked,
+        /// It saw numbers or an epoch that this author has not used yet: this is an old copy of the
+        /// author, and must [`Author::jump`] before it publishes anything.
+        is_ahead: bool,
+    },
+}
+
+impl<S: Storage> Author<S> {
+    /// Makes a stream of `participant` about `channel`, in place of whatever `storage` holds.
+    pub fn create(
+        mut storage: S,
+        channel: ChannelId,
+        participant: &(impl Signer + ?Sized),
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Self, S::Error> {
+        let seed = keys::generate(rng);
+        let wrapping = wrap::generate(rng);
+        let mut nonce = [0; 16];
+        rng.fill_bytes(&mut nonce);
+        let public = AuthorKeys {
+            signing: keys::signing_key(&seed).verifying_key().to_bytes(),
+            wrapping: wrap::public_key(&wrapping),
+        };
+        let announcement = Announcement::bind(public, nonce, channel, participant);
+        let watchers = Watchers::new();
+        let record = Kept::encode(&seed, &wrapping, &announcement, &watchers);
+        let sequence = Sequence::create(&mut storage)?;
+        storage.store(Record::State, &record.0)?;
+        let kept = Kept {
+            seed,
+            wrapping,
+            announcement,
+            watchers,
+        };
+        Ok(Self::assemble(storage, kept, sequence))
+    }
+
+    /// Goes on with the stream that `storage` holds; `None` if it holds none. The first thing to publish is
+    /// a keyload.
+    pub fn start(mut storage: S) -> Result<Option<Self>, StartError<S::Error>> {
+        let Some(record) = RecordBytes::load(&mut storage)? else {
+            return Ok(None);
+        };
+        let kept = Kept::decode(&record.0);
+        let kept = kept.ok_or(StartError::Damaged)?;
+        // It was written before the state was.
+        let sequence = Sequence::load(&mut storage)?.ok_or(StartError::Damaged)?;
+        Ok(Some(Self::assemble(storage, kept, sequence)))
+    }
+
+    /// All that the author keeps, encrypted under the owner's `key`, for [`Author::import`].
+    pub fn export(&self, key: &[u8; 32]) -> Export {
+        export::seal(key, &self.sequence, &self.record(&self.watchers))
+    }
+
+    /// Goes on with an exported stream, far behind the numbers that the export knew, in place of whatever
+    /// `storage` holds. The first thing to publish is a keyload. The original must not go on.
+    pub fn import(
+        mut storage: S,
+        export: &[u8],
+        key: &[u8; 32],
+    ) -> Result<Self, StartError<S::Error>> {
+        let check = |record: &[u8]| Kept::decode(record).is_some();
+        export::take_up(&mut storage, key, export, check)?;
+        // It was just stored.
+        Self::start(storage)?.ok_or(StartError::Damaged)
+    }
+
+    /// Lets the owner of this Ed25519 key subscribe. True if it was not allowed before.
+    pub fn allow(&mut self, signing_key: [u8; 32]) -> Result<bool, SendError<S::Error>> {
+        let is_known = |watcher: &Watcher| watcher.signing_key == signing_key;
+        if self.watchers.iter().any(is_known) {
+            return Ok(false);
+        }
+        let mut changed = self.watchers.clone();
+        changed
+            .push(Watcher::allowed(self.stream(), signing_key))
+            .map_err(|_| SendError::TooManyWatchers)?;
+        self.store(changed).map_err(SendError::Storage)?;
+        Ok(true)
+    }
+
+    /// Takes a watcher out, who then is no longer allowed either. What is published afterwards it can't
+    /// read; an epoch is due.
+    pub fn remove(&mut self, watcher: WatcherId) -> Result<(), SendError<S::Error>> {
+        let position = self.watchers.iter().position(|it| it.id == watcher);
+        let position = position.ok_or(SendError::UnknownWatcher)?;
+        let mut changed = self.watchers.clone();
+        changed.remove(position);
+        self.store(changed).map_err(SendError::Storage)?;
+        self.running = None;
+        Ok(())
+    }
+
+    /// Takes up a watcher's message.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<Heard, ReceiveError<S::Error>> {
+        let message = Message::parse(bytes)?;
+        let header = message.header();
+        if header.stream != self.stream() {
+            return Err(Refused::OtherStream.into());
+        }
+        match header.kind {
+            Kind::Subscription => self.subscribed(&message),
+            Kind::Unsubscription => self.unsubscribed(&message),
+            Kind::Ack => self.acked(&message),
+            kind => Err(Refused::Unexpected(kind).into()),
+        }
+    }
+
+    /// Opens an epoch and returns its keyload. Seals a fresh secret to each watcher that has subscribed.
+    pub fn open_epoch(
+        &mut self,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<&[u8], SendError<S::Error>> {
+        let count = recipients(&self.watchers).count();
+        if count == 0 {
+            return Err(SendError::NoWatchers);
+        }
+        let (epoch, number) = self.sequence.take_epoch(&mut self.storage)?;
+        let header = Header {
+            kind: Kind::Keyload,
+            is_restart: self.head.is_none(),
+            has_next_key: false,
+            stream: self.stream(),
+            epoch,
+            number,
+            previous: self.head.unwrap_or(self.announcement_id),
+            public_length: keyload::public_length(count) as u16,
+            masked_length: 0,
+        };
+        self.keyload.clear();
+        push(&mut self.keyload, &header.encode());
+        let chain = keyload::write(&header, recipients(&self.watchers), &mut self.keyload, rng);
+        self.head = Some(sign(&self.signing, &header, &mut self.keyload));
+        self.running = Some(Running {
+            chain,
+            tagged: Number(0),
+        });
+        Ok(&self.keyload)
+    }
+
+    /// Publishes a state: `payload` masked, with the channel `version` that it has; `public` for everybody to
+    /// read. Payload and public part have together at most [`MAX_MESSAGE_LENGTH`]` - `[`PACKET_OVERHEAD`]
+    /// bytes. Refused if a newer version was published since the start.
+    pub fn publish(
+        &mut self,
+        version: Version,
+        public: &[u8],
+        payload: &[u8],
+    ) -> Result<&[u8], SendError<S::Error>> {
+        let length = PACKET_OVERHEAD + public.len() + payload.len();
+        if length > MAX_MESSAGE_LENGTH {
+            return Err(SendError::TooLong { length });
+        }
+        match self.published {
+            Some(newest) if version < newest => return Err(SendError::OldVersion { newest }),
+            _ => {}
+        }
+        let (Some(running), Some(previous)) = (&mut self.running, self.head) else {
+            return Err(SendError::EpochDue);
+        };
+        if !running.chain.covers(running.chain.next()) {
+            return Err(SendError::EpochDue);
+        }
+        let number = self.sequence.take(&mut self.storage)?;
+        let header = Header {
+            kind: Kind::Packet,
+            is_restart: false,
+            has_next_key: false,
+            stream: self.announcement.stream(),
+            epoch: running.chain.epoch,
+            number,
+            previous,
+            public_length: public.len() as u16,
+            masked_length: (MASKED_OVERHEAD + VERSION_LENGTH + payload.len()) as u16,
+        };
+        // Only this takes numbers while the epoch runs, so number and chain go together.
+        let key = running.chain.step();
+        let version_bytes = version.number().to_be_bytes();
+        self.packet.clear();
+        write_masked(
+            &mut self.packet,
+            &key,
+            &header,
+            public,
+            &[&version_bytes, payload],
+        );
+        self.head = Some(sign(&self.signing, &header, &mut self.packet));
+        self.published = Some(version);
+        Ok(&self.packet)
+    }
+
+    /// A sign of life: a tagged packet with `payload`, at most [`MAX_MESSAGE_LENGTH`]` -
+    /// `[`TAGGED_OVERHEAD`] bytes. It names the newest signed message, so that a watcher sees that it misses
+    /// something. Every watcher could have made it; nothing may rest on it.
+    pub fn heartbeat(
+        &mut self,
+        payload: &[u8],
+    ) -> Result<Vec<u8, MAX_MESSAGE_LENGTH>, SendError<S::Error>> {
+        let length = TAGGED_OVERHEAD + payload.len();
+        if length > MAX_MESSAGE_LENGTH {
+            return Err(SendError::TooLong { length });
+        }
+        let (Some(running), Some(previous)) = (&mut self.running, self.head) else {
+            return Err(SendError::EpochDue);
+        };
+        let count = running.tagged;
+        running.tagged = count.plus(1).ok_or(SendError::EpochDue)?;
+        let header = Header {
+            kind: Kind::Tagged,
+            is_restart: false,
+            has_next_key: false,
+            stream: self.announcement.stream(),
+            epoch: running.chain.epoch,
+            number: count,
+            previous,
+            public_length: 0,
+            masked_length: (MASKED_OVERHEAD + payload.len()) as u16,
+        };
+        let key = running.chain.tagged(count);
+        let mut bytes = Vec::new();
+        write_masked(&mut bytes, &key, &header, &[], &[payload]);
+        Ok(bytes)
+    }
+
+    /// Leaves a wide range of numbers and epochs out: for a copy that learned that it is an old one
+    /// ([`Heard::Acked`]). An epoch is due.
+    pub fn jump(&mut self) -> Result<(), SendError<S::Error>> {
+        self.running = None;
+        self.head = None;
+        self.sequence = self.sequence.jump(None, &mut self.storage)?;
+        Ok(())
+    }
+
+    /// The announcement: what watchers follow the stream by. Always the same bytes.
+    pub fn announcement(&self) -> [u8; ANNOUNCEMENT_LENGTH] {
+        self.announcement.message(&self.signing).0
+    }
+
+    /// The stream's name.
+    pub const fn stream(&self) -> StreamId {
+        self.announcement.stream()
+    }
+
+    /// Whose stream it is, about which channel, by which keys.
+    pub const fn about(&self) -> &Announcement {
+        &self.announcement
+    }
+
+    /// Those who may subscribe, and those who have.
+    pub fn watchers(&self) -> &[Watcher] {
+        &self.watchers
+    }
+
+    /// Whether a keyload must go out before anything else can.
+    pub fn is_epoch_due(&self) -> bool {
+        let ends = |running: &Running| !running.chain.covers(running.chain.next());
+        self.running.as_ref().is_none_or(ends)
+    }
+
+    /// The newest epoch, opened or not.
+    pub const fn epoch(&self) -> Epoch {
+        self.sequence.epoch()
+    }
+
+    /// The keyload of the running epoch, for sending it again.
+    pub fn keyload(&self) -> Option<&[u8]> {
+        self.running.as_ref().map(|_| &*self.keyload)
+    }
+
+    /// The newest packet since the start, for sending it again. It may be of an earlier epoch than the
+    /// running one: then a watcher that was let in later can't read it, and the state must be published
+    /// again.
+    pub fn packet(&self) -> Option<&[u8]> {
+        (!self.packet.is_empty()).then_some(&*self.packet)
+    }
+
+    /// Packets that the running epoch can still have.
+    pub fn packets_left(&self) -> u64 {
+        let used = |running: &Running| running.chain.next().0 - running.chain.keyload.0 - 1;
+        let used = self.running.as_ref().map(used);
+        used.map_or(0, |used| MAX_EPOCH_PACKETS.saturating_sub(used))
+    }
+
+    /// How many watchers said since the start that they have stored this version or a newer one.
+    pub fn guarded_by(&self, version: Version) -> usize {
+        let has_it = |watcher: &&Watcher| {
+            watcher.is_subscribed() && watcher.acked.is_some_and(|acked| acked.version >= version)
+        };
+        self.watchers.iter().filter(has_it).count()
+    }
+
+    /// The storage.
+    pub fn into_storage(self) -> S {
+        self.storage
+    }
+
+    fn assemble(storage: S, kept: Kept, sequence: Sequence) -> Self {
+        let signing = keys::signing_key(&kept.seed);
+        let (_, announcement_id) = kept.announcement.message(&signing);
+        Self {
+            storage,
+            signing,
+            wrapping: kept.wrapping,
+            announcement: kept.announcement,
+            announcement_id,
+            watchers: kept.watchers,
+            sequence,
+            running: None,
+            head: None,
+            published: None,
+            keyload: Vec::new(),
+            packet: Vec::new(),
+        }
+    }
+
+    fn record(&self, watchers: &Watchers) -> RecordBytes {
+        let seed = Secret::new(self.signing.to_bytes());
+        Kept::encode(&seed, &self.wrapping, &self.announcement, watchers)
+    }
+
+    fn store(&mut self, watchers: Watchers) -> Result<(), S::Error> {
+        let record = self.record(&watchers);
+        self.storage.store(Record::State, &record.0)?;
+        self.watchers = watchers;
+        Ok(())
+    }
+
+    fn subscribed(&mut self, message: &Message<'_>) -> Result<Heard, ReceiveError<S::Error>> {
+        let keys = keys::subscribed(message, self.announcement_id, &self.wrapping)?;
+        let number = message.header().number;
+        let (changed, id) = with_subscription(&self.watchers, &keys, number)?;
+        self.store(changed).map_err(ReceiveError::Storage)?;
+        self.running = None;
+        Ok(Heard::Subscribed(id))
+    }
+
+    fn unsubscribed(&mut self, message: &Message<'_>) -> Result<Heard, ReceiveError<S::Error>> {
+        let id = keys::unsubscribed(message)?;
+        let position = self.signer(id, message)?;
+        self.watchers[position].check_newer(message.header().number)?;
+        let mut changed = self.watchers.clone();
+        changed.remove(position);
+        self.store(changed).map_err(ReceiveError::Storage)?;
+        self.running = None;
+        Ok(Heard::Unsubscribed(id))
+    }
+
+    fn acked(&mut self, message: &Message<'_>) -> Result<Heard, ReceiveError<S::Error>> {
+        let ack = Ack::parse(message)?;
+        let position = self.signer(ack.watcher, message)?;
+        let header = message.header();
+        self.watchers[position].check_newer(header.number)?;
+        let current = self.watchers[position].wrapping.map(|(key, _)| key);
+        let acked = Acked {
+            number: header.number,
+            version: ack.version,
+            contiguous: ack.contiguous,
+        };
+        let mut changed = self.watchers.clone();
+        changed[position].acked = Some(acked);
+        match ack.next_key {
+            Some(key) if current.is_some_and(|current| current != key) => {
+                changed[position].wrapping = Some((key, header.number));
+                self.store(changed).map_err(ReceiveError::Storage)?;
+            }
+            _ => self.watchers = changed,
+        }
+        Ok(Heard::Acked {
+            watcher: ack.watcher,
+            acked,
+            is_ahead: ack.contiguous >= self.sequence.next()
+                || header.epoch > self.sequence.epoch(),
+        })
+    }
+
+    /// Where in the table the watcher is that signed `message`.
+    fn signer(&self, id: WatcherId, message: &Message<'_>) -> Result<usize, Refused> {
+        let position = self.watchers.iter().position(|it| it.id == id);
+        let position = position.ok_or(Refused::NotAllowed)?;
+        let key = &self.watchers[position].signing_key;
+        match message.signed() {
+            Some(signed) if signed.is_signed_by(key) => Ok(position),
+            _ => Err(Refused::WrongSignature),
+        }
+    }
+}
+
+/// Appends header, public part and masked text to the empty `out`.
+fn write_masked(
+    out: &mut Vec<u8, MAX_MESSAGE_LENGTH>,
+    key: &[u8; 32],
+    header: &Header,
+    public: &[u8],
+    text: &[&[u8]],
+) {
+    push(out, &header.encode());
+    push(out, public);
+    let bound = out.len();
+    push(out, &[0; NONCE_LENGTH]);
+    text.iter().for_each(|part| push(out, part));
+    push(out, &[0; TAG_LENGTH]);
+    let (bound, masked) = out.split_at_mut(bound);
+    cipher::mask(key, bound, masked);
+}
+
+/// Appends the signature and returns the message's name.
+fn sign(key: &SigningKey, header: &Header, out: &mut Vec<u8, MAX_MESSAGE_LENGTH>) -> MessageId {
+    let signed = SignedHeader::sign(key, header, &out[HEADER_LENGTH..]);
+    push(out, signed.signature());
+    signed.id()
+}

@@ -1,0 +1,7 @@
+//! Streams from the outside: stories, attacks, power cuts.
+
+#[path = "../world/mod.rs"]
+mod world;
+
+mod golden;
+mod story;
