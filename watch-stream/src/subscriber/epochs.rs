@@ -51,7 +51,9 @@ impl Epochs {
     /// Whether this keyload would be taken up.
     pub(super) fn check(&self, keyload: MessageId, number: Number) -> Result<(), Refused> {
         let is_known = self.readable.iter().any(|it| it.keyload == keyload);
-        if is_known || number <= self.given_up {
+        let oldest = self.readable.iter().map(|it| it.chain.keyload).min();
+        let is_too_old = self.readable.is_full() && oldest.is_some_and(|oldest| number < oldest);
+        if is_known || is_too_old || number <= self.given_up {
             return Err(Refused::Repeated { number });
         }
         Ok(())

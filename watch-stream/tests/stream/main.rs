@@ -3,5 +3,10 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod attacks;
+mod export;
+mod forks;
 mod golden;
+mod order;
+mod power;
 mod story;
