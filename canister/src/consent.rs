@@ -94,7 +94,7 @@ impl Adjudicator {
 /// Decodes a call's argument within the bounds that the call itself has.
 fn decode<T>(arg: &[u8], max: usize) -> Result<T, Icrc21Error>
 where
-    T: CandidType + for<'a> Deserialize<'a> + 'static,
+    T: encoding::Message + for<'a> Deserialize<'a>,
 {
     encoding::decode(arg, max).map_err(unsupported)
 }

@@ -1,91 +1,66 @@
 //! Requests, answers and calls as Candid.
 //!
 //! ```text
-//! DIDL  table of types  values
-//! \_______ of T ______/ \____/
-//!  made once, compared   encoded and decoded each time
+//! DIDL  types          values
+//! \____ of T ________/ \____/
+//!   `tables`: data      `writer`, `reader`
+//!      │
+//!      └─ a message that begins otherwise: `types`, `coercion` ──> values of T
 //! ```
 //!
-//! The table costs far more than the values behind it, to make and to understand. That of a type is
-//! always the same: it is made once and kept on the heap, and a message that begins with it needs no
-//! look at the types (`values`). Any other message is decoded as Candid has it.
+//! To make and to understand the types costs far more than the values behind them, and they are always
+//! the same. So they lie here as data, and a message that begins with them needs no look at them. Any
+//! other is first made one of the expected types, within bounds.
 
-mod values;
+mod bytes;
+mod coercion;
+mod reader;
+mod tables;
+mod types;
+mod writer;
 
-use std::any::TypeId;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use candid::CandidType;
+use serde::Deserialize;
 
-use candid::ser::ValueSerializer;
-use candid::{CandidType, DecoderConfig, Deserialize};
+use writer::Writer;
 
-/// Messages up to this length may cost the same work.
-const LEAST_QUOTA_BYTES: usize = 16 * 1024;
-
-thread_local! {
-    static TABLES: RefCell<BTreeMap<TypeId, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
+/// What a message carries.
+pub trait Message {
+    /// What all messages of this type begin with.
+    const TYPES: &'static [u8];
 }
 
 /// A message of one value.
-pub fn encode<T: CandidType + 'static>(value: T) -> Vec<u8> {
-    message(&value)
+pub fn encode<T: Message + CandidType>(value: T) -> Vec<u8> {
+    // Most messages are that short.
+    let mut message = Vec::with_capacity(T::TYPES.len() + 128);
+    message.extend_from_slice(T::TYPES);
+    let mut writer = Writer(message);
+    let written = value.idl_serialize(&mut writer);
+    written.expect("all messages are of types that can be written");
+    writer.0
 }
 
-fn message<T: CandidType + 'static>(value: &T) -> Vec<u8> {
-    const ENCODES: &str = "a vector takes every byte";
-    let mut values = ValueSerializer::new();
-    value.idl_serialize(&mut values).expect(ENCODES);
-    let values = values.get_result();
-    TABLES.with_borrow_mut(|tables| {
-        let table = tables.entry(TypeId::of::<T>()).or_insert_with(|| {
-            let mut message = candid::encode_one(value).expect(ENCODES);
-            message.truncate(message.len() - values.len());
-            message
-        });
-        [table, values].concat()
-    })
-}
-
-/// Decodes a message of one value with bounds on its size and on the work of decoding it.
-pub fn decode<T>(bytes: &[u8], max_bytes: usize) -> Result<T, String>
+/// Decodes a message of one value. Otherwise says what is wrong with it.
+pub fn decode<T>(message: &[u8], max_bytes: usize) -> Result<T, String>
 where
-    T: CandidType + for<'a> Deserialize<'a> + 'static,
+    T: Message + for<'a> Deserialize<'a>,
 {
-    let length = bytes.len();
+    let length = message.len();
     if length > max_bytes {
         return Err(format!(
             "the message has {length} bytes, at most {max_bytes} are decoded"
         ));
     }
-    let known = TABLES.with_borrow(|tables| {
-        let table = tables.get(&TypeId::of::<T>())?;
-        values::decode(bytes.strip_prefix(table.as_slice())?)
-    });
-    if let Some(value) = known {
+    if let Some(values) = message.strip_prefix(T::TYPES)
+        && let Some(value) = reader::read(values)
+    {
         return Ok(value);
     }
-    // A short message needs no more work than its bytes do, but for what any message may need.
-    let quota = length.max(LEAST_QUOTA_BYTES.min(max_bytes));
-    let mut config = DecoderConfig::new();
-    config.set_decoding_quota(quota * 50);
-    config.set_skipping_quota(quota);
-    let value = candid::utils::decode_one_with_config(bytes, &config);
-    let value = value.map_err(|error| format!("the message does not decode: {error}"))?;
-    // The next one will probably begin with the same table.
-    message(&value);
-    Ok(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_message_is_what_candid_makes() {
-        for value in [Ok(1u128), Err("no".to_owned()), Ok(u128::MAX), Ok(1)] {
-            let expected = candid::encode_one(&value).expect("it encodes");
-            assert_eq!(encode(value), expected);
-        }
-        assert_eq!(encode("no"), candid::encode_one("no").expect("it encodes"));
-    }
+    // What is wrong with values of the expected types is told here, too.
+    let coerced = coercion::coerce(message, T::TYPES)
+        .map_err(|refused| format!("the message does not decode: {refused}"))?;
+    reader::read(&coerced).ok_or_else(|| {
+        "the message does not decode: a number or a blob has not the size that it must have".into()
+    })
 }

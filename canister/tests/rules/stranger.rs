@@ -207,7 +207,7 @@ fn bytes(request: impl CandidType) -> Vec<u8> {
 
 fn ok<T>(argument: &[u8], f: impl FnOnce(T) -> bool) -> bool
 where
-    T: CandidType + for<'a> Deserialize<'a> + 'static,
+    T: encoding::Message + for<'a> Deserialize<'a>,
 {
     encoding::decode(argument, MAX_REQUEST_BYTES).is_ok_and(f)
 }

@@ -7,7 +7,7 @@ use ic_cdk::call::{Call, CallFailed, RejectCode};
 use icrc_ledger_types::icrc1::transfer::{Memo, TransferArg, TransferError};
 use icrc_ledger_types::icrc2::allowance::{Allowance, AllowanceArgs};
 use icrc_ledger_types::icrc2::transfer_from::{TransferFromArgs, TransferFromError};
-use perun_canister::encoding::{decode, encode};
+use perun_canister::encoding::{Message, decode, encode};
 use perun_canister::journal::{Entry, JournalNumber, Kind};
 use perun_canister::verdict::Answer;
 use perun_canister_api::{LedgerRefusal, convert};
@@ -87,7 +87,7 @@ async fn amount(call: Call<'_, '_>) -> Result<Amount, String> {
 
 async fn answer<T>(call: Call<'_, '_>) -> Result<T, String>
 where
-    T: CandidType + for<'a> Deserialize<'a> + 'static,
+    T: Message + for<'a> Deserialize<'a>,
 {
     let response = call.await.map_err(|error| shorten(error.to_string()))?;
     decode(&response.into_bytes(), MAX_ANSWER_BYTES).map_err(shorten)
@@ -96,8 +96,9 @@ where
 /// Calls a transfer method. `Err` is the answer that a failed call amounts to.
 async fn call<A, E>(ledger: Principal, method: &str, args: A) -> Result<Result<Nat, E>, Answer>
 where
-    A: CandidType + 'static,
-    E: CandidType + for<'a> Deserialize<'a> + 'static,
+    A: Message + CandidType,
+    E: for<'a> Deserialize<'a>,
+    Result<Nat, E>: Message,
 {
     let response = Call::bounded_wait(ledger, method)
         .take_raw_args(encode(args))

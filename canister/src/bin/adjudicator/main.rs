@@ -9,7 +9,7 @@ mod ledger;
 mod logs;
 mod state;
 
-use candid::{CandidType, Deserialize, candid_method};
+use candid::{Deserialize, candid_method};
 use ic_cdk::api::{
     CanisterStatusCode, canister_self, canister_status, data_certificate, msg_arg_data, msg_caller,
     msg_method_name,
@@ -26,7 +26,7 @@ use icrc_ledger_types::icrc21::responses::ConsentInfo;
 use perun_canister::answers::MAX_REQUEST_BYTES;
 use perun_canister::batch::MAX_BATCH_BYTES;
 use perun_canister::consent::SupportedStandard;
-use perun_canister::encoding::{self, encode};
+use perun_canister::encoding::{self, Message, encode};
 use perun_canister::http::{HttpRequest, HttpResponse, Surroundings};
 use perun_canister::{Adjudicator, blocks, consent, flow};
 use perun_canister_api::{
@@ -39,7 +39,8 @@ use perun_canister_api::{
 
 use crate::state::{Canister, mutate, now, read};
 
-#[init]
+#[init(decode_with = "decode", hidden)]
+#[candid_method(init)]
 fn init(args: InitArgs) {
     let adjudicator = Adjudicator::install(DefaultMemoryImpl::default(), canister_self(), args);
     match adjudicator {
@@ -61,7 +62,7 @@ fn pre_upgrade() {
     }
 }
 
-#[post_upgrade]
+#[post_upgrade(decode_with = "decode", hidden)]
 fn post_upgrade(args: Option<UpgradeArgs>) {
     let adjudicator = Adjudicator::upgrade(DefaultMemoryImpl::default(), canister_self(), args);
     match adjudicator {
@@ -87,11 +88,11 @@ fn inspect_message() {
 
 /// Decodes the argument of a method.
 ///
-/// A method that decodes so is `hidden` from the framework's description of the interface, which
-/// would show a blob, and described by `candid_method` instead.
+/// A method that decodes or encodes so is `hidden` from the framework's description of the interface,
+/// which would show a blob, and described by `candid_method` instead.
 fn decode<T>(bytes: Vec<u8>) -> T
 where
-    T: CandidType + for<'a> Deserialize<'a> + 'static,
+    T: Message + for<'a> Deserialize<'a>,
 {
     encoding::decode(&bytes, MAX_REQUEST_BYTES).unwrap_or_else(|error| ic_cdk::trap(error))
 }
@@ -99,7 +100,7 @@ where
 /// Likewise, for many requests in one.
 fn decode_many<T>(bytes: Vec<u8>) -> T
 where
-    T: CandidType + for<'a> Deserialize<'a> + 'static,
+    T: Message + for<'a> Deserialize<'a>,
 {
     encoding::decode(&bytes, MAX_BATCH_BYTES).unwrap_or_else(|error| ic_cdk::trap(error))
 }
@@ -198,7 +199,8 @@ fn icrc3_get_archives(_: GetArchivesArgs) -> GetArchivesResult {
 }
 
 /// Proves which block is the last. None in update calls, and as long as there is no block.
-#[query]
+#[query(encode_with = "encode", hidden)]
+#[candid_method(query)]
 fn icrc3_get_tip_certificate() -> Option<ICRC3DataCertificate> {
     read(|adjudicator| {
         if !adjudicator.has_blocks() {
@@ -213,7 +215,8 @@ fn icrc3_get_tip_certificate() -> Option<ICRC3DataCertificate> {
 }
 
 /// Tells what types of blocks there are.
-#[query]
+#[query(encode_with = "encode", hidden)]
+#[candid_method(query)]
 fn icrc3_supported_block_types() -> Vec<SupportedBlockType> {
     blocks::supported_types()
 }
@@ -229,25 +232,28 @@ fn icrc21_canister_call_consent_message(
 }
 
 /// Tells which standards the canister keeps.
-#[query]
+#[query(encode_with = "encode", hidden)]
+#[candid_method(query)]
 fn icrc10_supported_standards() -> Vec<SupportedStandard> {
     consent::supported_standards()
 }
 
 /// Tells how the adjudicator is set up.
-#[query]
+#[query(encode_with = "encode", hidden)]
+#[candid_method(query)]
 fn info() -> Info {
     read(|adjudicator| adjudicator.info(now()))
 }
 
 /// Tells controllers how long the cycles last.
-#[update]
+#[update(encode_with = "encode", hidden)]
+#[candid_method(update)]
 async fn cycles_runway() -> Result<Runway, RunwayError> {
     cycles::runway(msg_caller()).await
 }
 
 /// Answers browsers and monitors.
-#[query(decode_with = "decode", hidden)]
+#[query(decode_with = "decode", encode_with = "encode", hidden)]
 #[candid_method(query)]
 fn http_request(request: HttpRequest) -> HttpResponse {
     let surroundings = Surroundings {

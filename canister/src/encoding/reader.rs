@@ -1,28 +1,28 @@
-//! The values of a message whose types are known to be exactly those of the Rust type.
+//! Reads values of exactly the expected types.
 //!
 //! Candid sorts the fields of records and the cases of variants by the hash of their names; otherwise
-//! values stand in the order of the type, one behind the other. What is odd in any way gives `None`:
-//! then it is decoded as Candid has it, and that decides.
+//! values stand in the order of the type, one behind the other.
 
 use std::fmt;
-use std::vec;
 
 use candid::idl_hash;
 use serde::Deserialize;
-use serde::de::value::StrDeserializer;
+use serde::de::value::U32Deserializer;
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer as _, MapAccess, SeqAccess,
     VariantAccess, Visitor,
 };
 
-/// The only arrays that are decoded here.
+use super::bytes::{Bytes, unsigned};
+
+/// The only arrays that there are; of this length there are no tuples.
 const SUBACCOUNT_BYTES: usize = 32;
 
-/// Decodes one value that takes all bytes.
-pub fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Option<T> {
-    let mut values = Values(bytes);
+/// Reads one value that takes all bytes, `None` if there is none.
+pub fn read<T: for<'a> Deserialize<'a>>(values: &[u8]) -> Option<T> {
+    let mut values = Values(Bytes(values));
     let value = T::deserialize(&mut values).ok()?;
-    values.0.is_empty().then_some(value)
+    values.0.0.is_empty().then_some(value)
 }
 
 /// Types that no request and no answer has.
@@ -34,16 +34,25 @@ macro_rules! odd {
     )*};
 }
 
-/// The bytes that are still to be read.
-struct Values<'de>(&'de [u8]);
+/// Numbers of a fixed width.
+macro_rules! fixed {
+    ($($method:ident $visit:ident $number:ty)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Odd> {
+            visitor.$visit(<$number>::from_le_bytes(self.0.array().ok_or(Odd)?))
+        }
+    )*};
+}
 
-/// Something is odd.
+/// The values that are still to be read.
+struct Values<'de>(Bytes<'de>);
+
+/// The values are not what is expected.
 #[derive(Debug)]
 struct Odd;
 
 impl fmt::Display for Odd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value that is left to Candid")
+        f.write_str("values of other types")
     }
 }
 
@@ -53,36 +62,52 @@ impl de::Error for Odd {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self
     }
+
+    // The same without a sentence that nobody reads.
+    fn invalid_length(_: usize, _: &dyn de::Expected) -> Self {
+        Self
+    }
+
+    fn invalid_type(_: de::Unexpected<'_>, _: &dyn de::Expected) -> Self {
+        Self
+    }
+
+    fn invalid_value(_: de::Unexpected<'_>, _: &dyn de::Expected) -> Self {
+        Self
+    }
+
+    fn unknown_variant(_: &str, _: &'static [&'static str]) -> Self {
+        Self
+    }
+
+    fn unknown_field(_: &str, _: &'static [&'static str]) -> Self {
+        Self
+    }
+
+    fn missing_field(_: &'static str) -> Self {
+        Self
+    }
+
+    fn duplicate_field(_: &'static str) -> Self {
+        Self
+    }
 }
 
 impl<'de> Values<'de> {
-    fn bytes(&mut self, length: usize) -> Result<&'de [u8], Odd> {
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Odd)?;
-        self.0 = rest;
-        Ok(bytes)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Odd> {
-        let (bytes, rest) = self.0.split_first_chunk().ok_or(Odd)?;
-        self.0 = rest;
-        Ok(*bytes)
-    }
-
-    /// A number in LEB128 of at most 18 bytes.
-    fn leb128(&mut self) -> Result<u128, Odd> {
-        let mut number = 0;
-        for shift in (0..126).step_by(7) {
-            let [byte] = self.array()?;
-            number |= u128::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(Odd)
-    }
-
     fn length(&mut self) -> Result<usize, Odd> {
-        usize::try_from(self.leb128()?).map_err(|_| Odd)
+        self.0.length().ok_or(Odd)
+    }
+
+    fn blob(&mut self) -> Result<&'de [u8], Odd> {
+        self.0.blob().ok_or(Odd)
+    }
+
+    fn flag(&mut self) -> Result<bool, Odd> {
+        match self.0.byte() {
+            Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            _ => Err(Odd),
+        }
     }
 }
 
@@ -93,53 +118,49 @@ impl<'de> Deserializer<'de> for &mut Values<'de> {
         false
     }
 
-    /// Of all types that are decoded here, only [`candid::Nat`] asks for this.
+    /// Of all types that are read here, only [`candid::Nat`] asks for this.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Odd> {
-        let number = u64::try_from(self.leb128()?).map_err(|_| Odd)?;
-        visitor.visit_u64(number)
+        let bytes = self.0.number().ok_or(Odd)?;
+        match unsigned(bytes).and_then(|number| u64::try_from(number).ok()) {
+            Some(number) => visitor.visit_u64(number),
+            None => visitor.visit_byte_buf(large(bytes)),
+        }
     }
 
     fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Odd> {
-        visitor.visit_u128(self.leb128()?)
+        let bytes = self.0.number().ok_or(Odd)?;
+        visitor.visit_u128(unsigned(bytes).ok_or(Odd)?)
     }
 
-    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Odd> {
-        let [byte] = self.array()?;
-        visitor.visit_u8(byte)
-    }
-
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Odd> {
-        visitor.visit_u32(u32::from_le_bytes(self.array()?))
-    }
-
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Odd> {
-        visitor.visit_u64(u64::from_le_bytes(self.array()?))
+    fixed! {
+        deserialize_u8 visit_u8 u8
+        deserialize_u16 visit_u16 u16
+        deserialize_u32 visit_u32 u32
+        deserialize_u64 visit_u64 u64
+        deserialize_i16 visit_i16 i16
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Odd> {
-        let length = self.length()?;
-        let text = str::from_utf8(self.bytes(length)?).map_err(|_| Odd)?;
+        let text = str::from_utf8(self.blob()?).map_err(|_| Odd)?;
         visitor.visit_borrowed_str(text)
     }
 
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Odd> {
-        let length = self.length()?;
-        visitor.visit_borrowed_bytes(self.bytes(length)?)
+        visitor.visit_borrowed_bytes(self.blob()?)
     }
 
     /// Only [`candid::Principal`] asks for this; a byte in front says that it is not hidden.
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Odd> {
-        match self.array()? {
-            [1] => self.deserialize_byte_buf(visitor),
-            _ => Err(Odd),
+        match self.flag()? {
+            true => self.deserialize_byte_buf(visitor),
+            false => Err(Odd),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Odd> {
-        match self.array()? {
-            [0] => visitor.visit_none(),
-            [1] => visitor.visit_some(self),
-            _ => Err(Odd),
+        match self.flag()? {
+            false => visitor.visit_none(),
+            true => visitor.visit_some(self),
         }
     }
 
@@ -156,18 +177,19 @@ impl<'de> Deserializer<'de> for &mut Values<'de> {
         visitor.visit_seq(Items { values: self, left })
     }
 
-    /// A subaccount.
+    /// A subaccount, which has its length in front, or a tuple, which is a record.
     fn deserialize_tuple<V: Visitor<'de>>(
         self,
         length: usize,
         visitor: V,
     ) -> Result<V::Value, Odd> {
-        // A tuple of Candid is a record, without a length in front; of this length only subaccounts are.
-        let left = self.length()?;
-        match left == length && length == SUBACCOUNT_BYTES {
-            true => visitor.visit_seq(Items { values: self, left }),
-            false => Err(Odd),
+        if length == SUBACCOUNT_BYTES && self.length()? != length {
+            return Err(Odd);
         }
+        visitor.visit_seq(Items {
+            values: self,
+            left: length,
+        })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -176,9 +198,10 @@ impl<'de> Deserializer<'de> for &mut Values<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Odd> {
+        let places = by_hash(fields);
         visitor.visit_map(Fields {
             values: self,
-            names: by_hash(fields).into_iter(),
+            places: &places,
         })
     }
 
@@ -189,8 +212,11 @@ impl<'de> Deserializer<'de> for &mut Values<'de> {
         visitor: V,
     ) -> Result<V::Value, Odd> {
         let index = self.length()?;
-        let name = *by_hash(cases).get(index).ok_or(Odd)?;
-        visitor.visit_enum(Case { values: self, name })
+        let (_, place) = *by_hash(cases).get(index).ok_or(Odd)?;
+        visitor.visit_enum(Case {
+            values: self,
+            place,
+        })
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Odd> {
@@ -199,8 +225,8 @@ impl<'de> Deserializer<'de> for &mut Values<'de> {
     }
 
     odd! {
-        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
-        deserialize_u16 deserialize_f32 deserialize_f64 deserialize_char deserialize_str
+        deserialize_bool deserialize_i8 deserialize_i32 deserialize_i64
+        deserialize_f32 deserialize_f64 deserialize_char deserialize_str
         deserialize_unit deserialize_map deserialize_ignored_any
     }
 
@@ -222,11 +248,32 @@ impl<'de> Deserializer<'de> for &mut Values<'de> {
     }
 }
 
-/// Names in the order in which Candid has them.
-fn by_hash(names: &'static [&'static str]) -> Vec<&'static str> {
-    let mut names = names.to_vec();
-    names.sort_by_cached_key(|name| idl_hash(name));
-    names
+/// A number of more than 64 bits, as [`candid::Nat`] takes it: behind a mark, the lowest byte first.
+fn large(leb128: &[u8]) -> Vec<u8> {
+    const MARK: u8 = 1;
+    let mut bytes = vec![MARK];
+    let (mut number, mut bits) = (0_u16, 0);
+    for byte in leb128 {
+        number |= u16::from(byte & 0x7f) << bits;
+        bits += 7;
+        if bits >= 8 {
+            bytes.push(number as u8);
+            number >>= 8;
+            bits -= 8;
+        }
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+/// The places of names, in the order in which Candid has them.
+fn by_hash(names: &[&str]) -> Vec<(u32, u32)> {
+    let places = names.iter().zip(0..);
+    let mut places: Vec<_> = places
+        .map(|(name, place)| (idl_hash(name), place))
+        .collect();
+    places.sort_unstable();
+    places
 }
 
 /// Values one behind the other.
@@ -253,16 +300,18 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
 /// A record.
 struct Fields<'a, 'de> {
     values: &'a mut Values<'de>,
-    names: vec::IntoIter<&'static str>,
+    places: &'a [(u32, u32)],
 }
 
 impl<'de> MapAccess<'de> for Fields<'_, 'de> {
     type Error = Odd;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Odd> {
-        let name = self.names.next();
-        name.map(|name| seed.deserialize(name.into_deserializer()))
-            .transpose()
+        let Some(((_, place), rest)) = self.places.split_first() else {
+            return Ok(None);
+        };
+        self.places = rest;
+        seed.deserialize(by_place(*place)).map(Some)
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Odd> {
@@ -270,10 +319,15 @@ impl<'de> MapAccess<'de> for Fields<'_, 'de> {
     }
 }
 
+/// A name by its place among those of its record or variant.
+fn by_place(place: u32) -> U32Deserializer<Odd> {
+    place.into_deserializer()
+}
+
 /// A variant.
 struct Case<'a, 'de> {
     values: &'a mut Values<'de>,
-    name: &'static str,
+    place: u32,
 }
 
 impl<'de> EnumAccess<'de> for Case<'_, 'de> {
@@ -281,8 +335,7 @@ impl<'de> EnumAccess<'de> for Case<'_, 'de> {
     type Variant = Self;
 
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Odd> {
-        let name: StrDeserializer<'_, Odd> = self.name.into_deserializer();
-        Ok((seed.deserialize(name)?, self))
+        Ok((seed.deserialize(by_place(self.place))?, self))
     }
 }
 
@@ -306,7 +359,7 @@ impl<'de> VariantAccess<'de> for Case<'_, 'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Odd> {
-        self.values.deserialize_struct(self.name, fields, visitor)
+        self.values.deserialize_struct("", fields, visitor)
     }
 }
 
@@ -334,16 +387,16 @@ mod tests {
         value.idl_serialize(&mut values).expect("it encodes");
         let values = values.get_result();
         assert!(message.ends_with(values));
-        assert_eq!(decode::<T>(values).as_ref(), Some(&value));
+        assert_eq!(read::<T>(values).as_ref(), Some(&value));
         for length in 0..values.len() {
             assert_eq!(
-                decode::<T>(&values[..length]),
+                read::<T>(&values[..length]),
                 None,
                 "{length} bytes of {value:?}"
             );
         }
         assert_eq!(
-            decode::<T>(&[values, &[0]].concat()),
+            read::<T>(&[values, &[0]].concat()),
             None,
             "{value:?} and a byte"
         );
@@ -424,14 +477,40 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_is_left_to_candid() {
-        assert_eq!(decode::<Nat>(&[0x80; 40]), None);
-        assert_eq!(decode::<u128>(&[0xff; 19]), None);
-        assert_eq!(decode::<Option<u8>>(&[2, 0]), None);
-        assert_eq!(decode::<String>(&[1, 0xff]), None);
-        assert_eq!(decode::<Principal>(&[0]), None);
-        assert_eq!(decode::<[u8; 2]>(&[1, 7]), None);
-        assert_eq!(decode::<Claim>(&[2]), None);
-        assert_eq!(decode::<Vec<u8>>(&[0xff, 0xff, 0xff, 0xff, 0x0f]), None);
+    fn numbers_are_as_large_as_they_are() {
+        for bits in [0, 1, 63, 64, 65, 127, 128, 129, 500] {
+            for number in [
+                Nat(Nat::from(1_u8).0 << bits),
+                Nat((Nat::from(5_u8).0 << bits) + 3_u8),
+            ] {
+                let mut values = Vec::new();
+                number
+                    .encode(&mut values)
+                    .expect("a vector takes every byte");
+                assert_eq!(read::<u128>(&values), u128::try_from(&number.0).ok());
+                assert_eq!(read::<Nat>(&values), Some(number));
+            }
+        }
+        assert_eq!(
+            read::<Nat>(&[0x85, 0x80, 0]),
+            Some(Nat::from(5_u8)),
+            "zeros in front"
+        );
+        assert_eq!(
+            read::<u128>(&[[0x80; 40].as_slice(), &[0]].concat()),
+            Some(0)
+        );
+    }
+
+    #[test]
+    fn what_is_odd_is_refused() {
+        assert_eq!(read::<Nat>(&[0x80; 40]), None);
+        assert_eq!(read::<u128>(&[0xff; 19]), None);
+        assert_eq!(read::<Option<u8>>(&[2, 0]), None);
+        assert_eq!(read::<String>(&[1, 0xff]), None);
+        assert_eq!(read::<Principal>(&[0]), None);
+        assert_eq!(read::<[u8; 32]>(&[31; 32]), None);
+        assert_eq!(read::<Claim>(&[2]), None);
+        assert_eq!(read::<Vec<u8>>(&[0xff, 0xff, 0xff, 0xff, 0x0f]), None);
     }
 }

@@ -1,0 +1,251 @@
+//! Messages of clients that have other types than ours: they are understood, or refused, as Candid's own
+//! decoder would, but within bounds.
+
+mod message;
+mod types;
+
+use std::fmt::Debug;
+
+use candid::{CandidType, DecoderConfig, Nat};
+use icrc_ledger_types::icrc2::allowance::Allowance;
+use icrc_ledger_types::icrc2::transfer_from::TransferFromError;
+use icrc_ledger_types::icrc3::blocks::GetBlocksRequest;
+use icrc_ledger_types::icrc21::requests::ConsentMessageRequest;
+use perun_canister::encoding::{Message, decode};
+use perun_canister::http::HttpRequest;
+use perun_canister_api::{
+    ChannelRequest, ConcludeRequest, DepositRequest, DisputeRequest, EventsRequest, InitArgs,
+    UpgradeArgs, WithdrawRequest,
+};
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use message::message;
+use types::{Choices, Ty};
+
+const MAX_BYTES: usize = 16 * 1024;
+/// What our decoder says of messages that exceed a bound.
+const BOUNDS: [&str; 3] = ["too much work", "too deeply", "8 KiB"];
+
+/// Decodes in both ways. `true` if the message was accepted.
+fn agree<T>(message: &[u8]) -> Result<bool, TestCaseError>
+where
+    T: Message + CandidType + Debug + for<'a> Deserialize<'a>,
+{
+    let mut config = DecoderConfig::new();
+    config.set_decoding_quota(5_000_000);
+    config.set_full_error_message(false);
+    let theirs = candid::utils::decode_one_with_config::<T>(message, &config);
+    let ours = decode::<T>(message, MAX_BYTES);
+    if let Err(refused) = &ours
+        && BOUNDS.iter().any(|bound| refused.contains(bound))
+    {
+        return Ok(false);
+    }
+    match (ours, theirs) {
+        (Ok(ours), Ok(theirs)) => {
+            prop_assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+            Ok(true)
+        }
+        (Err(_), Err(_)) => Ok(false),
+        (ours, theirs) => {
+            let bytes = message.escape_ascii();
+            let theirs = theirs.map_err(|error| error.to_string());
+            Err(TestCaseError::fail(format!(
+                "{bytes}\nours: {ours:?}\ntheirs: {theirs:?}"
+            )))
+        }
+    }
+}
+
+/// A message that was to be a `T`, by a client with other types.
+fn foreign<T: CandidType>(choices: &mut Choices<'_>) -> Vec<u8> {
+    let ty = Ty::of(&T::ty());
+    let mut arguments = vec![ty.changed(choices)];
+    if choices.once_in(16) {
+        arguments.push(Ty::Vec(Ty::Text.into()));
+    }
+    if choices.once_in(32) {
+        arguments.clear();
+    }
+    message(&arguments, choices)
+}
+
+/// One of the messages that are decoded.
+fn check(
+    which: usize,
+    choices: &mut Choices<'_>,
+    damage: &[(u16, u8)],
+) -> Result<bool, TestCaseError> {
+    fn one<T>(choices: &mut Choices<'_>, damage: &[(u16, u8)]) -> Result<bool, TestCaseError>
+    where
+        T: Message + CandidType + Debug + for<'a> Deserialize<'a>,
+    {
+        let mut message = foreign::<T>(choices);
+        for (place, mask) in damage {
+            let place = usize::from(*place) % message.len();
+            match mask {
+                0 => message.truncate(place),
+                1 => message.insert(place, 0),
+                _ => message[place] ^= mask,
+            }
+            if message.is_empty() {
+                break;
+            }
+        }
+        agree::<T>(&message)
+    }
+    match which {
+        0 => one::<DepositRequest>(choices, damage),
+        1 => one::<DisputeRequest>(choices, damage),
+        2 => one::<Vec<DisputeRequest>>(choices, damage),
+        3 => one::<ConcludeRequest>(choices, damage),
+        4 => one::<WithdrawRequest>(choices, damage),
+        5 => one::<EventsRequest>(choices, damage),
+        6 => one::<ChannelRequest>(choices, damage),
+        7 => one::<InitArgs>(choices, damage),
+        8 => one::<Option<UpgradeArgs>>(choices, damage),
+        9 => one::<Vec<GetBlocksRequest>>(choices, damage),
+        10 => one::<Result<Nat, TransferFromError>>(choices, damage),
+        11 => one::<Allowance>(choices, damage),
+        12 => one::<Nat>(choices, damage),
+        _ => one::<ConsentMessageRequest>(choices, damage),
+    }
+}
+
+const CHECKED: usize = 14;
+
+/// Not everything is refused for the same reason: many messages are other ones and understood.
+#[test]
+fn many_foreign_messages_are_understood() {
+    let mut accepted = 0;
+    for seed in 0..2_000_u32 {
+        let choices: Vec<u8> = (0..9).flat_map(|part| sha256(seed, part)).collect();
+        let which = seed as usize % CHECKED;
+        let understood = check(which, &mut Choices(&choices), &[]).expect("both decoders agree");
+        accepted += u32::from(understood);
+    }
+    assert!((400..1_600).contains(&accepted), "{accepted} of 2,000");
+}
+
+fn sha256(seed: u32, part: u32) -> [u8; 32] {
+    use sha2::{Digest as _, Sha256};
+    Sha256::digest([seed, part].map(u32::to_be_bytes).as_flattened()).into()
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let refusal = |bytes: &[u8]| decode::<ChannelRequest>(bytes, MAX_BYTES).unwrap_err();
+    #[derive(CandidType)]
+    struct Other {
+        channel: String,
+    }
+    let channel = candid::idl_hash("channel");
+    for (refused, reason) in [
+        (refusal(&[7; 20]), "does not begin with DIDL".to_owned()),
+        (refusal(b"DIDL\x01\x6d"), "types are cut off".into()),
+        (refusal(b"DIDL\0\x01\x09"), "not in the table".into()),
+        (
+            refusal(b"DIDL\0\0"),
+            "expected record, found nothing".into(),
+        ),
+        (
+            refusal(&candid::encode_one(7_u64).unwrap()),
+            "expected record, found nat64".into(),
+        ),
+        (
+            refusal(&{
+                candid::encode_one(Other {
+                    channel: "a".into(),
+                })
+                .unwrap()
+            }),
+            format!("expected vec, found text (the name's hash is {channel})"),
+        ),
+        (
+            refusal(b"DIDL\x01\x6c\0\x01\0"),
+            format!("expected vec, found nothing (the name's hash is {channel})"),
+        ),
+    ] {
+        assert!(refused.contains(&reason), "{refused}, not {reason}");
+    }
+    let mut good = candid::encode_one(ChannelRequest {
+        channel: vec![7; 32].into(),
+    });
+    let good = good.as_mut().unwrap();
+    good.push(0);
+    assert!(refusal(good).contains("bytes stand behind"));
+    good.truncate(good.len() - 2);
+    assert!(refusal(good).contains("values are cut off"));
+}
+
+#[test]
+fn work_is_bounded() {
+    let refusal = |bytes: &[u8]| decode::<ChannelRequest>(bytes, MAX_BYTES).unwrap_err();
+    // A vector of eight million nulls.
+    let nulls = b"DIDL\x01\x6d\x7f\x01\0\xff\xff\xff\xff\x03";
+    let refused = decode::<Option<UpgradeArgs>>(nulls, MAX_BYTES).unwrap_err();
+    assert!(refused.contains("too much work"), "{refused}");
+    // A record that has itself as a field.
+    let refused = decode::<Option<UpgradeArgs>>(b"DIDL\x01\x6c\x01\0\0\x01\0", MAX_BYTES);
+    assert!(refused.unwrap_err().contains("too deeply"));
+    let table = [b"DIDL\xff\x7f".as_slice(), &b"\x6e\x7f".repeat(5_000)].concat();
+    assert!(refusal(&table).contains("8 KiB"));
+    let long = refusal(&vec![0; MAX_BYTES + 1]);
+    assert!(long.contains("16385 bytes, at most 16384"), "{long}");
+}
+
+/// Headers are tuples, which Candid's own decoder takes from longer ones wrongly; so they are not among
+/// the messages above.
+#[test]
+fn a_gateway_is_understood() {
+    #[derive(CandidType)]
+    struct Gateway {
+        method: &'static str,
+        url: &'static str,
+        headers: Vec<(&'static str, &'static str, u8)>,
+        body: Vec<u8>,
+        upgrade: Option<bool>,
+    }
+    let request = Gateway {
+        method: "GET",
+        url: "/",
+        headers: vec![("a", "b", 7), ("c", "d", 8)],
+        body: vec![1, 2],
+        upgrade: Some(true),
+    };
+    let message = candid::encode_one(request).unwrap();
+    let request: HttpRequest = decode(&message, MAX_BYTES).unwrap();
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(request.headers, [pair("a", "b"), pair("c", "d")]);
+    assert_eq!(
+        (request.method.as_str(), request.body.as_slice()),
+        ("GET", &[1, 2][..])
+    );
+    assert_eq!(request.certificate_version, None);
+}
+
+fn choices() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..300)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn foreign_messages_are_understood_as_candid_has_it(
+        which in 0..CHECKED,
+        choices in choices(),
+    ) {
+        check(which, &mut Choices(&choices), &[])?;
+    }
+
+    #[test]
+    fn damaged_messages_are_refused_as_candid_has_it(
+        which in 0..CHECKED,
+        choices in choices(),
+        damage in prop::collection::vec(any::<(u16, u8)>(), 1..3),
+    ) {
+        check(which, &mut Choices(&choices), &damage)?;
+    }
+}
