@@ -3,6 +3,7 @@
 mod commands;
 mod linking;
 mod opening;
+mod streaming;
 mod watchers;
 
 use alloc::collections::VecDeque;
@@ -77,7 +78,7 @@ pub struct Overview {
     pub is_synced: bool,
     /// The newest version that both have signed.
     pub version: Option<Version>,
-    /// The newest version that a watcher has stored.
+    /// The newest version that a watcher has stored, and as many of the stream's as the settings ask for.
     pub guarded: Option<Version>,
     /// What the device has of each asset in the newest state.
     pub balance: Vec<Amount>,
@@ -184,8 +185,8 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
             payments,
         );
         let machine = machine.map_err(|error| StartError::Channel { slot, error })?;
-        let watchers = self.settings.watchers.len();
-        let driver = Driver::new(slot, peer, proposal, machine, watchers);
+        let guards = self.settings.guards();
+        let driver = Driver::new(slot, peer, proposal, machine, guards);
         let mut driver = driver.restored(state.spending, state.pending);
         driver.state_length = state_length;
         self.drivers.push(driver);
@@ -402,11 +403,7 @@ fn overview(driver: &Driver) -> Overview {
         is_open: machine.is_open(),
         is_synced: machine.is_synced(),
         version: driver.newest(),
-        guarded: driver
-            .watches
-            .iter()
-            .filter_map(|watch| watch.stored())
-            .max(),
+        guarded: driver.guarded(),
         balance: machine.balance(),
     }
 }

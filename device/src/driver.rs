@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Invariant: nothing that tells anybody that an update of the peer's is accepted leaves before a
-//! watcher has stored the state that it leads to.
+//! watcher, and as many of the stream's as the settings ask for, have stored the state that it leads to.
 
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -19,6 +19,7 @@ use perun_protocol::wire::{Message, ProposalId, RejectCode, Text};
 use perun_protocol::{PublicKey, SecretKey, SignedState, Version};
 
 use crate::records::{StoredPayments, StoredState};
+use crate::settings::Guards;
 use crate::spending::Spending;
 use crate::watching::Watching;
 
@@ -51,6 +52,10 @@ pub(crate) struct Driver {
     pub(crate) state_length: usize,
     /// One for each watcher of the settings.
     pub(crate) watches: Vec<Watching>,
+    /// Whether watchers of the stream have to store what is accepted, too.
+    needs_stream: bool,
+    /// The version that enough of those have stored.
+    pub(crate) streamed: Option<Version>,
     /// Whether a watcher has said how far this channel is: before that, a restored copy may be an
     /// old one, and does not talk to the peer.
     pub(crate) is_checked: bool,
@@ -70,7 +75,7 @@ impl Driver {
         peer: PublicKey,
         proposal: ProposalId,
         machine: Machine,
-        watchers: usize,
+        guards: Guards,
     ) -> Self {
         Self {
             slot,
@@ -83,7 +88,11 @@ impl Driver {
             fund_asked: None,
             fund_first: 0,
             state_length: 0,
-            watches: (0..watchers).map(|_| Watching::of_new_channel()).collect(),
+            watches: (0..guards.linked)
+                .map(|_| Watching::of_new_channel())
+                .collect(),
+            needs_stream: guards.streamed > 0,
+            streamed: None,
             is_checked: true,
             early: None,
             outbox: VecDeque::new(),
@@ -233,10 +242,18 @@ impl Driver {
         !self.outbox.is_empty()
     }
 
-    /// Whether a watcher has stored this version, or a newer one.
+    /// Whether as many watchers as there should have stored this version, or a newer one.
     fn is_guarded(&self, version: Version) -> bool {
-        let mut stored = self.watches.iter().filter_map(Watching::stored);
-        version == Version::INITIAL || stored.any(|stored| stored >= version)
+        version == Version::INITIAL || Some(version) <= self.guarded()
+    }
+
+    /// The newest version that as many watchers as there should have stored.
+    pub(crate) fn guarded(&self) -> Option<Version> {
+        let linked = self.watches.iter().filter_map(Watching::stored).max();
+        match self.needs_stream {
+            true => linked.min(self.streamed),
+            false => linked,
+        }
     }
 
     /// The newest version.

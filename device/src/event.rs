@@ -77,6 +77,21 @@ pub enum Event {
         /// The state.
         version: Version,
     },
+    /// As many of those who follow the channel's stream as the settings ask for have stored a state.
+    StreamGuarded {
+        /// The channel.
+        channel: ChannelId,
+        /// The state.
+        version: Version,
+    },
+    /// One of those who follow the channel's stream says that it has stored a state that this device does
+    /// not know: it lies, or this copy of the device is an old one.
+    StreamContradicts {
+        /// The channel.
+        channel: ChannelId,
+        /// The state.
+        told: Version,
+    },
     /// A watcher says no.
     WatcherRefused {
         /// The channel.
@@ -159,6 +174,14 @@ impl fmt::Display for Event {
             Self::Guarded {
                 channel, version, ..
             } => write!(f, "channel {channel:.8}: version {version} is guarded"),
+            Self::StreamGuarded { channel, version } => write!(
+                f,
+                "channel {channel:.8}: version {version} is guarded by the stream"
+            ),
+            Self::StreamContradicts { channel, told } => write!(
+                f,
+                "channel {channel:.8}: a watcher of the stream claims version {told}"
+            ),
             Self::WatcherRefused {
                 channel,
                 code,

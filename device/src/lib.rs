@@ -69,6 +69,7 @@ mod records;
 mod settings;
 mod spending;
 pub mod store;
+pub mod stream;
 mod time;
 mod watching;
 

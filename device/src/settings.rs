@@ -16,6 +16,10 @@ pub struct Settings {
     /// every new state; one that is connected is asked to deposit, the first of them if it can be.
     /// None of them may be a peer, whose interest is another.
     pub watchers: Vec<PublicKey>,
+    /// How many of those who follow a channel's [stream](crate::stream) must have stored a state, besides
+    /// one of the watchers, before it counts as guarded. With 0 streams are only published. No more than
+    /// follow it, or nothing is ever accepted.
+    pub stream_guards: usize,
     /// The canister that holds the deposits of all channels.
     pub adjudicator: Principal,
     /// Where payouts go: an account of the owner. It is fixed for a channel when that begins.
@@ -61,6 +65,24 @@ pub struct Capacity {
     pub message: u32,
     /// Bytes of payments that one update carries, either way.
     pub batch: usize,
+}
+
+/// How many have to be told of each state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guards {
+    /// Watchers by links.
+    pub(crate) linked: usize,
+    /// Those of the stream who must have stored it.
+    pub(crate) streamed: usize,
+}
+
+impl Settings {
+    pub(crate) fn guards(&self) -> Guards {
+        Guards {
+            linked: self.watchers.len(),
+            streamed: self.stream_guards,
+        }
+    }
 }
 
 impl Default for Times {

@@ -207,7 +207,7 @@ impl Watching {
 }
 
 /// The first message about a channel.
-fn introduction(machine: &Machine, newest: &SignedState) -> RemoteMessage {
+pub(crate) fn introduction(machine: &Machine, newest: &SignedState) -> RemoteMessage {
     let auths: Vec<_> = machine.withdrawal_auths();
     RemoteMessage::Watch(Box::new(Watch {
         channel: machine.id(),
@@ -219,7 +219,8 @@ fn introduction(machine: &Machine, newest: &SignedState) -> RemoteMessage {
     }))
 }
 
-fn watch(
+/// A later one, with the newest state if the watcher is to store it.
+pub(crate) fn watch(
     machine: &Machine,
     newest: &SignedState,
     newer: Option<UnverifiedSignedState>,

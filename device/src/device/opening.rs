@@ -483,8 +483,8 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
 
     fn begin(&mut self, slot: u8, peer: PublicKey, proposal: ProposalId, machine: Machine) {
         let channel = machine.id();
-        let watchers = self.settings.watchers.len();
-        let driver = Driver::new(slot, peer, proposal, machine, watchers);
+        let guards = self.settings.guards();
+        let driver = Driver::new(slot, peer, proposal, machine, guards);
         self.drivers.push(driver);
         self.tell(Event::Begun {
             channel,

@@ -7,5 +7,6 @@ mod hostile;
 mod limits;
 mod paying;
 mod rollback;
+mod streams;
 mod watchers;
 mod world;

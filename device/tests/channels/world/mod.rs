@@ -164,6 +164,7 @@ impl World {
             .collect();
         let settings = Settings {
             watchers: watchers.iter().map(|w| w.key.public_key()).collect(),
+            stream_guards: 0,
             adjudicator: principal(0xad),
             receiver: account(0x41),
             policy: policy(peer.key.public_key()),

@@ -25,6 +25,7 @@ pub(super) fn store<F: NorFlash>(flash: F) -> Result<Store<F>, StartError<F::Err
 pub(super) fn device_settings(settings: &Settings) -> perun_device::Settings {
     perun_device::Settings {
         watchers: settings.nodes.iter().map(|node| node.key).collect(),
+        stream_guards: 0,
         adjudicator: settings.adjudicator,
         receiver: settings.receiver,
         policy: policy(settings),
