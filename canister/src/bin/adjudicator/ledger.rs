@@ -81,7 +81,7 @@ pub async fn fee(ledger: Principal) -> Result<Amount, String> {
 
 async fn amount(call: Call<'_, '_>) -> Result<Amount, String> {
     let answer: Nat = answer(call).await?;
-    let units = units(&answer).ok_or_else(|| format!("{answer} exceeds 128 bits"))?;
+    let units = units(&answer).ok_or("the ledger's answer exceeds 128 bits")?;
     Ok(Amount::new(units))
 }
 
@@ -144,11 +144,12 @@ fn from_transfer(answer: Result<Nat, TransferError>) -> Answer {
             balance: units(&balance).unwrap_or(u128::MAX),
         },
         Err(TransferError::TemporarilyUnavailable) => LedgerRefusal::TemporarilyUnavailable,
-        Err(
-            error @ (TransferError::BadBurn { .. }
-            | TransferError::CreatedInFuture { .. }
-            | TransferError::GenericError { .. }),
-        ) => other(error),
+        Err(TransferError::BadBurn { min_burn_amount }) => bad_burn(&min_burn_amount),
+        Err(TransferError::CreatedInFuture { ledger_time }) => created_in_future(ledger_time),
+        Err(TransferError::GenericError {
+            error_code,
+            message,
+        }) => generic(&error_code, &message),
     };
     Answer::Refused(refusal)
 }
@@ -170,11 +171,12 @@ fn from_transfer_from(answer: Result<Nat, TransferFromError>) -> Answer {
             }
         }
         Err(TransferFromError::TemporarilyUnavailable) => LedgerRefusal::TemporarilyUnavailable,
-        Err(
-            error @ (TransferFromError::BadBurn { .. }
-            | TransferFromError::CreatedInFuture { .. }
-            | TransferFromError::GenericError { .. }),
-        ) => other(error),
+        Err(TransferFromError::BadBurn { min_burn_amount }) => bad_burn(&min_burn_amount),
+        Err(TransferFromError::CreatedInFuture { ledger_time }) => created_in_future(ledger_time),
+        Err(TransferFromError::GenericError {
+            error_code,
+            message,
+        }) => generic(&error_code, &message),
     };
     Answer::Refused(refusal)
 }
@@ -182,16 +184,33 @@ fn from_transfer_from(answer: Result<Nat, TransferFromError>) -> Answer {
 fn bad_fee(expected_fee: &Nat) -> LedgerRefusal {
     match units(expected_fee) {
         Some(expected_fee) => LedgerRefusal::BadFee { expected_fee },
-        None => LedgerRefusal::Other {
-            message: format!("the ledger asks a fee of {expected_fee}, beyond 128 bits"),
-        },
+        None => other("the ledger asks a fee beyond 128 bits".into()),
     }
 }
 
-fn other(error: impl std::fmt::Debug) -> LedgerRefusal {
+fn bad_burn(least: &Nat) -> LedgerRefusal {
+    other(format!("BadBurn, at least {}", number(least)))
+}
+
+fn created_in_future(ledger_time_ns: u64) -> LedgerRefusal {
+    other(format!(
+        "CreatedInFuture, the ledger's time is {ledger_time_ns}"
+    ))
+}
+
+fn generic(code: &Nat, words: &str) -> LedgerRefusal {
+    other(format!("error {}: {words}", number(code)))
+}
+
+fn other(message: String) -> LedgerRefusal {
     LedgerRefusal::Other {
-        message: shorten(format!("{error:?}")),
+        message: shorten(message),
     }
+}
+
+/// A number in words. Those that no ledger uses are not worth the code that writes them down.
+fn number(nat: &Nat) -> String {
+    units(nat).map_or("2^128 or more".into(), |units| units.to_string())
 }
 
 fn units(nat: &Nat) -> Option<u128> {

@@ -62,7 +62,7 @@ fn pre_upgrade() {
     }
 }
 
-#[post_upgrade(decode_with = "decode", hidden)]
+#[post_upgrade(decode_with = "decode_upgrade", hidden)]
 fn post_upgrade(args: Option<UpgradeArgs>) {
     let adjudicator = Adjudicator::upgrade(DefaultMemoryImpl::default(), canister_self(), args);
     match adjudicator {
@@ -95,6 +95,14 @@ where
     T: Message + for<'a> Deserialize<'a>,
 {
     encoding::decode(&bytes, MAX_REQUEST_BYTES).unwrap_or_else(|error| ic_cdk::trap(error))
+}
+
+/// Likewise, for an upgrade. Where no argument is given, tools send no message, not an empty one.
+fn decode_upgrade(bytes: Vec<u8>) -> Option<UpgradeArgs> {
+    match bytes.is_empty() {
+        true => None,
+        false => decode(bytes),
+    }
 }
 
 /// Likewise, for many requests in one.
@@ -284,9 +292,8 @@ mod metadata {
     const CANDID: &[u8] = include_bytes!("../../../../candid/adjudicator.did");
 
     // A link section is the only way to put metadata into a module; it places bytes and runs
-    // nothing.
-    #[used]
-    #[allow(unsafe_code)]
+    // nothing. Not `#[used]`, which would keep the same bytes in the memory, too.
+    #[allow(dead_code, unsafe_code)]
     #[unsafe(link_section = "icp:public candid:service")]
     static CANDID_SERVICE: [u8; CANDID.len()] =
         *include_bytes!("../../../../candid/adjudicator.did");
