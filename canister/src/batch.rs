@@ -12,17 +12,20 @@ use crate::Adjudicator;
 ///
 /// | what bounds it | allows |
 /// |---|---|
-/// | a slice of 2 G instructions, i.e. one round, at 8.3 M for two signatures | 240 |
+/// | a slice of 2 G instructions, at 8.3 M for two signatures | 240 |
 /// | the answer of 2 MiB: each entry may tell the 7 KiB that are registered | 290 |
-/// | 40 G instructions in all, at 66 M for sixteen signatures | 600 |
-///
-/// With a hundred a usual message is over within one round: it delays a refutation that comes behind it
-/// by less than a tick. The worst weighs a sixth of what a message may.
 pub const MAX_DISPUTES: usize = 100;
 
-/// The longest request of that many, in bytes: twice a hundred claims of two participants. Far below
-/// the 2 MiB that a message may have, because the canister pays for each byte of a stranger's.
-pub const MAX_BATCH_BYTES: usize = 128 * 1024;
+/// The longest request of that many, in bytes: a hundred claims of two participants take 24 KiB. Nothing
+/// heavier fits than 426 signatures, 1.8 G instructions: each comes with at least 96 bytes, which are itself,
+/// a balance and a deposit.
+///
+/// So a message ends in the round in which it begins, since 2 G instructions are not split. The same is true of every other message that writes an event: none verifies more than
+/// sixteen signatures, reads more than 256 events of a channel, closes more than a hundred windows or
+/// finishes more than one channel. An event has the time of the round in which its message began. Were it
+/// in the log only rounds later, a certificate from between would be younger than the event and not show
+/// it; as it is, **a certificate shows every event whose time is before its own**.
+pub const MAX_BATCH_BYTES: usize = 40 * 1024;
 
 impl Adjudicator {
     /// Registers claims one after the other, and tells of each what became of it.

@@ -2,7 +2,7 @@
 
 mod world;
 
-use perun_canister::batch::MAX_DISPUTES;
+use perun_canister::batch::{MAX_BATCH_BYTES, MAX_DISPUTES};
 use perun_canister_api::{
     DisputeError, DisputeManyError, DisputeRequest, DisputeResult, Rank, Registered,
 };
@@ -77,24 +77,54 @@ fn more_than_may_be_are_refused_as_a_whole() {
     assert_eq!(dispute_many(&mut world, vec![]), Ok(vec![]));
 }
 
-#[test]
-fn the_largest_batch_stays_far_below_what_a_message_may_weigh() {
-    let mut world = World::new();
-    let channel = world.funded(1, [100, 100]);
-    // Each is newer than the one before, so that each has its signatures verified.
-    let claims: Vec<_> = (1..=MAX_DISPUTES as u64)
-        .map(|number| version(&channel, number))
-        .collect();
+/// What a round executes of one message; the rest would come with the next.
+const SLICE: u64 = 2_000_000_000;
+
+/// The instructions of a batch whose claims are all registered.
+fn weigh(world: &mut World, claims: Vec<DisputeRequest>) -> u64 {
     world.ic.clear_executions();
-    let answer = ranks(dispute_many(&mut world, claims));
+    let answer = ranks(dispute_many(world, claims));
     assert!(answer.iter().all(Result::is_ok));
     let counted = world
         .ic
-        .instructions(world.adjudicator, "update dispute_many")
-        .unwrap();
-    println!("{MAX_DISPUTES} disputes of two: {counted}");
-    // One slice, so that no other message waits a round for it.
-    assert!(counted < 2_000_000_000, "{counted}");
+        .instructions(world.adjudicator, "update dispute_many");
+    counted.unwrap()
+}
+
+#[test]
+fn a_hundred_claims_of_two_are_over_within_a_round() {
+    let mut world = World::new();
+    let channel = world.funded(1, [100, 100]);
+    // Each is newer than the one before, so that each has its signatures verified.
+    let claims = (1..=MAX_DISPUTES as u64).map(|number| version(&channel, number));
+    let claims: Vec<_> = claims.collect();
+    assert!(candid::encode_one(&claims).unwrap().len() < MAX_BATCH_BYTES * 2 / 3);
+    let counted = weigh(&mut world, claims);
+    println!("{MAX_DISPUTES} claims of two: {counted}");
+    assert!(counted < SLICE, "{counted}");
+}
+
+#[test]
+fn no_batch_outlasts_a_round() {
+    const PARTS: usize = 16;
+    let mut world = World::new();
+    let channel = world.channel_of(1, PARTS, 1);
+    world.deposit_approved(&channel, 0, BOB, 100);
+    let mut amounts = [0; PARTS];
+    amounts[BOB] = 100;
+    let claim = |number| channel.disputing(number, &amounts, &amounts);
+    let mut claims = Vec::new();
+    while candid::encode_one(&claims).unwrap().len() <= MAX_BATCH_BYTES {
+        claims.push(claim(claims.len() as u64 + 1));
+    }
+    claims.pop();
+    let signatures = claims.len() * PARTS;
+    let counted = weigh(&mut world, claims);
+    println!("{signatures} signatures in one batch: {counted}");
+    assert!(counted < SLICE, "{counted}");
+    // Nothing else carries a signature in fewer bytes.
+    let at_most = MAX_BATCH_BYTES as u64 / (64 + 16 + 16);
+    assert!(counted / signatures as u64 * at_most < SLICE);
 }
 
 #[test]
@@ -105,8 +135,10 @@ fn only_a_batch_may_be_long() {
         request.resize(bytes, 0);
         request
     };
-    let bytes = perun_canister::batch::MAX_BATCH_BYTES;
-    for (method, bytes) in [("dispute_many", bytes + 1), ("dispute", 16 * 1024 + 1)] {
+    for (method, bytes) in [
+        ("dispute_many", MAX_BATCH_BYTES + 1),
+        ("dispute", 16 * 1024 + 1),
+    ] {
         let sent = world
             .ic
             .submit_anew(user(0), world.adjudicator, method, long(bytes));
