@@ -6,7 +6,6 @@ use ic_stable_structures::DefaultMemoryImpl;
 use perun_canister_api::{InitArgs, UpgradeArgs};
 use perun_protocol::{ChannelId, Timestamp};
 
-use crate::certified::{self, Registrations};
 use crate::channel::Channel;
 use crate::clock::Uptime;
 use crate::config::{Config, ConfigError};
@@ -20,7 +19,6 @@ const INSTALLED: &str = "the installation has written a set-up";
 pub struct Adjudicator {
     me: Principal,
     pub(crate) store: Store,
-    pub(crate) registrations: Registrations,
     pub(crate) page: Page,
 }
 
@@ -35,12 +33,7 @@ impl Adjudicator {
         let page = Page::new(me, &config);
         let mut store = Store::open(memory);
         store.set_config(config);
-        Ok(Self {
-            me,
-            store,
-            registrations: Registrations::default(),
-            page,
-        })
+        Ok(Self { me, store, page })
     }
 
     /// Goes on with what an earlier version left in `memory`.
@@ -57,7 +50,6 @@ impl Adjudicator {
         }
         Ok(Self {
             me,
-            registrations: Registrations::of(store.unfinished()),
             page: Page::new(me, &config),
             store,
         })
@@ -131,16 +123,19 @@ impl Adjudicator {
         mut channel: Channel,
         change: Change,
     ) {
+        // Money that comes and goes changes nothing of what is registered.
+        let is_claim = match change {
+            Change::Registered { .. } | Change::Refuted { .. } | Change::Concluded { .. } => true,
+            Change::Deposited { .. } | Change::Withdrawn { .. } => false,
+        };
         let event = Event {
             at,
             channel: id,
             change,
         };
-        channel.last_event = Some(self.store.log(event, channel.last_event));
-        let registration = certified::registration(&channel);
-        if registration.is_some() || self.registrations.has(id) {
-            self.store.set_unfinished(id, registration.as_deref());
-            self.registrations.set(id, registration);
+        channel.last_event = Some(self.store.log.append(&event, channel.last_event));
+        if is_claim {
+            self.certify_registration(id, &channel);
         }
         self.store.set_channel(id, channel);
     }

@@ -102,16 +102,16 @@ impl Adjudicator {
             })?;
         let limit = request.length.min(MAX_EVENTS) as usize;
         let events = match of {
-            None => self.store.events(request.start, limit),
+            None => self.store.log.events(request.start, limit),
             Some(id) => {
                 let last = match self.store.channel(id) {
                     Some(channel) => channel.last_event,
                     None => self.store.finished(id),
                 };
-                self.store.events_of(last, request.start, limit)
+                self.store.log.events_of(last, request.start, limit)
             }
         };
-        let total = self.store.event_count();
+        let total = self.store.log.len();
         let next = match events.last() {
             _ if limit == 0 => request.start,
             Some((last, _)) if events.len() == limit => last + 1,
@@ -121,7 +121,7 @@ impl Adjudicator {
         let first = events.first().map(|(index, _)| *index);
         let parent = first
             .filter(|_| of.is_none())
-            .and_then(|first| self.store.block_hash(first.checked_sub(1)?));
+            .and_then(|first| self.store.log.block_hash(first.checked_sub(1)?));
         Ok(EventsPage {
             events: events
                 .iter()
@@ -157,7 +157,7 @@ impl Adjudicator {
             max_request_bytes: MAX_REQUEST_BYTES as u32,
             max_events: MAX_EVENTS,
             channels: self.store.channel_count(),
-            events: self.store.event_count(),
+            events: self.store.log.len(),
             journal: self.store.entry_count(),
             now_ns: now.nanos(),
             policy: Policy {

@@ -26,7 +26,7 @@ pub fn supported_types() -> Vec<SupportedBlockType> {
 impl Adjudicator {
     /// Whether anything has happened to any channel.
     pub fn has_blocks(&self) -> bool {
-        self.store.event_count() > 0
+        self.store.log.len() > 0
     }
 
     /// The blocks of these ranges, until a page is full. What does not exist is left out.
@@ -41,10 +41,10 @@ impl Adjudicator {
             ) else {
                 continue;
             };
-            let events = self.store.events(start, length.min(room));
+            let events = self.store.log.events(start, length.min(room));
             blocks.extend(events.into_iter().map(|(index, event)| {
                 let parent = index.checked_sub(1);
-                let parent = parent.and_then(|parent| self.store.block_hash(parent));
+                let parent = parent.and_then(|parent| self.store.log.block_hash(parent));
                 BlockWithId {
                     id: Nat::from(index),
                     block: block(&event.to_record(index), parent.as_ref()),
@@ -52,7 +52,7 @@ impl Adjudicator {
             }));
         }
         GetBlocksResult {
-            log_length: Nat::from(self.store.event_count()),
+            log_length: Nat::from(self.store.log.len()),
             blocks,
             archived_blocks: Vec::new(),
         }

@@ -17,11 +17,10 @@
 //! timeout, so that a gap moves them all by changing one leaf. That a channel is not in the tree proves
 //! that nothing is registered that could still be refuted or concluded.
 //!
-//! The tree lies on the heap and holds open disputes only; it is made anew from stable memory by an
-//! upgrade.
+//! The registrations lie in stable memory with their digests (`store::tree`), so that an upgrade makes
+//! nothing anew: it costs the same however many disputes are open.
 
 use candid::Nat;
-use ic_certification::rb_tree::{AsHashTree as _, RbTree};
 use ic_certification::{HashTree, hash_tree};
 use perun_canister_api::BlockHash;
 use perun_protocol::ChannelId;
@@ -36,30 +35,8 @@ const LAST_BLOCK_HASH: &str = "last_block_hash";
 const LAST_BLOCK_INDEX: &str = "last_block_index";
 const REGISTRATIONS: &str = "registrations";
 
-/// The registrations that can still be refuted or concluded.
-#[derive(Default)]
-pub struct Registrations(RbTree<[u8; 32], Vec<u8>>);
-
-impl Registrations {
-    /// Those that an earlier version of the canister left.
-    pub(crate) fn of(unfinished: impl Iterator<Item = ([u8; 32], Vec<u8>)>) -> Self {
-        Self(unfinished.collect())
-    }
-
-    pub(crate) fn has(&self, id: ChannelId) -> bool {
-        self.0.get(id.as_bytes()).is_some()
-    }
-
-    pub(crate) fn set(&mut self, id: ChannelId, registration: Option<Vec<u8>>) {
-        match registration {
-            Some(registration) => self.0.insert(*id.as_bytes(), registration),
-            None => self.0.delete(id.as_bytes()),
-        }
-    }
-}
-
 /// What is certified of a channel, `None` if nothing is registered that is not concluded.
-pub(crate) fn registration(channel: &Channel) -> Option<Vec<u8>> {
+fn registration(channel: &Channel) -> Option<Vec<u8>> {
     let Phase::Registered { claim, timeout, .. } = channel.phase() else {
         return None;
     };
@@ -86,9 +63,18 @@ enum Shown {
 }
 
 impl Adjudicator {
+    /// Certifies what is registered for a channel now, or that nothing is any more.
+    pub(crate) fn certify_registration(&mut self, id: ChannelId, channel: &Channel) {
+        let registrations = &mut self.store.registrations;
+        match registration(channel) {
+            Some(registration) => registrations.insert(*id.as_bytes(), &registration),
+            None => registrations.remove(id.as_bytes()),
+        }
+    }
+
     /// Another one whenever the root is another: nothing of it changes without an event or a gap.
     pub fn certified_version(&self) -> (u64, u64) {
-        (self.store.event_count(), self.store.clock().gaps_ns)
+        (self.store.log.len(), self.store.clock().gaps_ns)
     }
 
     /// The 32 bytes to be certified.
@@ -118,7 +104,7 @@ impl Adjudicator {
             Shown::Registration(_) => hash_tree::label(CLOCK, gaps),
             Shown::Nothing | Shown::Tip | Shown::Page => hash_tree::label(CLOCK, pruned(&gaps)),
         };
-        let registrations = &self.registrations.0;
+        let registrations = &self.store.registrations;
         let registrations = match shown {
             Shown::Registration(id) => registrations.witness(id.as_bytes()),
             Shown::Nothing | Shown::Tip | Shown::Page => {
@@ -132,7 +118,7 @@ impl Adjudicator {
             Shown::Nothing | Shown::Registration(_) => hash_tree::pruned(self.page.digest()),
         };
         let first = hash_tree::fork(clock, page);
-        match self.store.last_block() {
+        match self.store.log.last_block() {
             None => hash_tree::fork(first, registrations),
             Some((index, hash)) => {
                 let tip = tip(index, &hash);

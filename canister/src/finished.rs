@@ -42,7 +42,7 @@ impl Adjudicator {
     pub(crate) fn finished(&self, id: ChannelId) -> Option<Finished> {
         let last_event = self.store.finished(id)?;
         let mut remainders = None;
-        let history = self.store.history(last_event);
+        let history = self.store.log.history(last_event);
         let stood = history
             .map(|(_, event)| event.change)
             .find_map(|change| match change {
@@ -114,7 +114,7 @@ impl Adjudicator {
 
     /// Whether few events happened after the claim that stood, so that it is found quickly.
     fn claim_is_near(&self, last_event: u64) -> bool {
-        let mut latest = self.store.history(last_event).take(MAX_LATE_EVENTS);
+        let mut latest = self.store.log.history(last_event).take(MAX_LATE_EVENTS);
         latest.any(|(_, event)| {
             matches!(
                 event.change,

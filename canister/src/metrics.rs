@@ -49,7 +49,7 @@ impl Adjudicator {
         gauge(
             "unfinished_registrations",
             "Registrations that are not concluded.",
-            self.store.unfinished_count(),
+            self.store.registrations.len(),
         );
         gauge(
             "ledger_calls",
@@ -71,7 +71,12 @@ impl Adjudicator {
             "The age of the oldest of them.",
             oldest_ns / 1_000_000_000,
         );
-        gauge("events", "Events in the log.", self.store.event_count());
+        gauge("events", "Events in the log.", self.store.log.len());
+        gauge(
+            "event_log_bytes",
+            "What the log takes of the stable memory.",
+            self.stable_bytes().log,
+        );
         gauge(
             "ledgers",
             "Ledgers served.",

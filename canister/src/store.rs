@@ -2,22 +2,23 @@
 //!
 //! An upgrade therefore saves and restores nothing: the new code opens what the old code left.
 
+mod log;
+mod tree;
+
 use std::cell::RefCell;
 
 use candid::Principal;
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
-use ic_stable_structures::{
-    DefaultMemoryImpl, Memory as _, StableBTreeMap, StableCell, StableLog, StableVec,
-};
-use perun_canister_api::{BlockHash, block_hash};
+use ic_stable_structures::{DefaultMemoryImpl, Memory as _, StableBTreeMap, StableCell};
 use perun_protocol::{AssetIdx, ChannelId, Timestamp};
 
 use crate::channel::Channel;
 use crate::clock::{Clock, Uptime};
 use crate::config::Config;
-use crate::event::Event;
 use crate::journal::{Entry, JournalNumber};
-use crate::stored::{Encoded, Link, Stored};
+use crate::store::log::{Log, Place, from_place, to_place};
+use crate::store::tree::Tree;
+use crate::stored::{Encoded, Stored};
 
 type Memory = VirtualMemory<DefaultMemoryImpl>;
 type Map<K, V> = StableBTreeMap<K, V, Memory>;
@@ -26,11 +27,18 @@ type Map<K, V> = StableBTreeMap<K, V, Memory>;
 /// apart: nobody finds params whose id begins as a given one does.
 type FinishedKey = [u8; 20];
 
-/// Stable memory is handed out in pieces of 2 MiB, so that ten small tables cost little and the
-/// largest can still grow to 64 GiB.
+/// Stable memory is handed out in pieces of 2 MiB, and there are at most 32,768 of them: all tables
+/// together have 64 GiB, of the 500 GiB that a canister can have. That is room for fifty million channels
+/// with eight events each, or 440 million events, whose messages cost this canister more than 10¹⁵ cycles.
+///
+/// The size of the pieces cannot be changed later. Pieces of 16 MiB would reach to the end; but each of the
+/// tables, most of which stay small, has at least one, so that an empty canister would pay for a quarter of
+/// a GiB. Long before `stable_memory_bytes` in the metrics comes near the limit, new channels can have
+/// another adjudicator, which their params name. Behind it nothing grows: every message that would write
+/// an event traps and changes nothing.
 const BUCKET_PAGES: u16 = 32;
 
-// What lies in which part of stable memory. Never reuse a number.
+// What lies in which part of stable memory. Never reuse a number; 11 was one.
 const CONFIG: MemoryId = MemoryId::new(0);
 const CLOCK: MemoryId = MemoryId::new(1);
 const FEES: MemoryId = MemoryId::new(2);
@@ -42,10 +50,10 @@ const NEXT_JOURNAL_NUMBER: MemoryId = MemoryId::new(7);
 const EVENTS: MemoryId = MemoryId::new(8);
 const EVENT_PLACES: MemoryId = MemoryId::new(9);
 const LINKS: MemoryId = MemoryId::new(10);
-const UNFINISHED: MemoryId = MemoryId::new(11);
 const FINISHED: MemoryId = MemoryId::new(12);
 const FINISHING: MemoryId = MemoryId::new(13);
 const BALANCES: MemoryId = MemoryId::new(14);
+const REGISTRATIONS: MemoryId = MemoryId::new(15);
 
 /// Bytes of stable memory, by what lies there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -70,16 +78,14 @@ pub struct Store {
     journal: Map<u64, Encoded<Entry>>,
     in_flight: Map<([u8; 32], u8), u64>,
     next_journal_number: StableCell<u64, Memory>,
-    // Appended to and never changed, so that an event costs the same however many there are.
-    events: StableLog<Encoded<Event>, Memory, Memory>,
-    // Of the events, by position.
-    links: StableVec<Link, Memory>,
-    // What is certified of the registrations that are not concluded.
-    unfinished: Map<[u8; 32], Vec<u8>>,
+    /// What happened.
+    pub(crate) log: Log<Memory>,
+    /// What is certified of the registrations that are not concluded, by channel.
+    pub(crate) registrations: Tree<Memory>,
     // Readings of the cycles balance, by time.
     balances: Map<u64, u128>,
     // By the beginning of the id: the position of the last event.
-    finished: Map<FinishedKey, [u8; 5]>,
+    finished: Map<FinishedKey, Place>,
     // What is to be finished, by when.
     finishing: Map<(u64, [u8; 32]), ()>,
     // The channel that was looked at last, as it is stored: a call looks at one channel many times.
@@ -99,9 +105,12 @@ impl Store {
             journal: Map::init(manager.get(JOURNAL)),
             in_flight: Map::init(manager.get(IN_FLIGHT)),
             next_journal_number: StableCell::init(manager.get(NEXT_JOURNAL_NUMBER), 0),
-            events: StableLog::init(manager.get(EVENT_PLACES), manager.get(EVENTS)),
-            links: StableVec::init(manager.get(LINKS)),
-            unfinished: Map::init(manager.get(UNFINISHED)),
+            log: Log::init(
+                manager.get(EVENT_PLACES),
+                manager.get(EVENTS),
+                manager.get(LINKS),
+            ),
+            registrations: Tree::init(manager.get(REGISTRATIONS)),
             balances: Map::init(manager.get(BALANCES)),
             finished: Map::init(manager.get(FINISHED)),
             finishing: Map::init(manager.get(FINISHING)),
@@ -117,7 +126,7 @@ impl Store {
             pages.sum::<u64>() * 65_536
         };
         StableBytes {
-            channels: bytes(&[CHANNELS, WINDOWS, UNFINISHED, FINISHING]),
+            channels: bytes(&[CHANNELS, WINDOWS, REGISTRATIONS, FINISHING]),
             finished: bytes(&[FINISHED]),
             log: bytes(&[EVENTS, EVENT_PLACES, LINKS]),
         }
@@ -168,19 +177,14 @@ impl Store {
 
     /// The position of the last event of a finished channel, `None` if it is not finished.
     pub fn finished(&self, id: ChannelId) -> Option<u64> {
-        let [a, b, c, d, e] = self.finished.get(&finished_key(id))?;
-        Some(u64::from_be_bytes([0, 0, 0, a, b, c, d, e]))
+        self.finished.get(&finished_key(id)).map(from_place)
     }
 
     /// Forgets a channel but for where its last event is.
     pub fn finish(&mut self, id: ChannelId, last_event: u64) {
-        let [0, 0, 0, place @ ..] = last_event.to_be_bytes() else {
-            // A trillion events lie farther ahead than this canister's memory reaches.
-            return;
-        };
         self.channels.remove(id.as_bytes());
         self.recent.take();
-        self.finished.insert(finished_key(id), place);
+        self.finished.insert(finished_key(id), to_place(last_event));
     }
 
     /// Remembers to look at `due` whether a channel can be finished.
@@ -285,53 +289,6 @@ impl Store {
         self.journal.len()
     }
 
-    /// Appends to the log and returns the event's position. `previous` is that of the channel's event
-    /// before it.
-    pub fn log(&mut self, event: Event, previous: Option<u64>) -> u64 {
-        let index = self.events.len();
-        let parent = self.last_block().map(|(_, hash)| hash);
-        let hash = block_hash(&event.to_record(index), parent.as_ref());
-        self.links.push(&Link { hash, previous });
-        let appended = self.events.append(&Encoded::of(&event));
-        appended.expect("stable memory grows until the subnet is full")
-    }
-
-    /// The hash of an event's block.
-    pub fn block_hash(&self, index: u64) -> Option<BlockHash> {
-        self.links.get(index).map(|link| link.hash)
-    }
-
-    /// The position of the last event, and the hash of its block.
-    pub fn last_block(&self) -> Option<(u64, BlockHash)> {
-        let index = self.links.len().checked_sub(1)?;
-        Some((index, self.block_hash(index)?))
-    }
-
-    /// Remembers what is certified of a channel, if anything is.
-    pub fn set_unfinished(&mut self, id: ChannelId, registration: Option<&[u8]>) {
-        match registration {
-            Some(registration) => {
-                self.unfinished
-                    .insert(*id.as_bytes(), registration.to_vec());
-            }
-            None => {
-                self.unfinished.remove(id.as_bytes());
-            }
-        }
-    }
-
-    /// What is certified of channels.
-    pub fn unfinished(&self) -> impl Iterator<Item = ([u8; 32], Vec<u8>)> {
-        self.unfinished
-            .iter()
-            .map(|entry| (*entry.key(), entry.value()))
-    }
-
-    /// How many channels something is certified of.
-    pub fn unfinished_count(&self) -> u64 {
-        self.unfinished.len()
-    }
-
     /// Adds a reading of the cycles balance; only the last `kept` are.
     pub fn add_balance(&mut self, at: Timestamp, cycles: u128, kept: u64) {
         self.balances.insert(at.nanos(), cycles);
@@ -346,44 +303,6 @@ impl Store {
         readings
             .map(|reading| (*reading.key(), reading.value()))
             .collect()
-    }
-
-    pub fn event_count(&self) -> u64 {
-        self.events.len()
-    }
-
-    /// The first `limit` events from position `start` on.
-    pub fn events(&self, start: u64, limit: usize) -> Vec<(u64, Event)> {
-        let end = start.saturating_add(limit as u64).min(self.event_count());
-        (start..end).filter_map(|index| self.event(index)).collect()
-    }
-
-    /// The same of one channel, whose `last` event is given. Its events are linked from the last to the
-    /// first: whoever has read all but the newest goes back a few links.
-    pub fn events_of(&self, last: Option<u64>, start: u64, limit: usize) -> Vec<(u64, Event)> {
-        let indices = self.back_from(last).take_while(|index| *index >= start);
-        let mut indices: Vec<_> = indices.collect();
-        indices.reverse();
-        indices.truncate(limit);
-        indices
-            .into_iter()
-            .filter_map(|index| self.event(index))
-            .collect()
-    }
-
-    /// The events of a channel from `last` on, the newest first.
-    pub fn history(&self, last: u64) -> impl Iterator<Item = (u64, Event)> {
-        self.back_from(Some(last))
-            .filter_map(move |index| self.event(index))
-    }
-
-    fn back_from(&self, last: Option<u64>) -> impl Iterator<Item = u64> {
-        std::iter::successors(last, move |index| self.links.get(*index)?.previous)
-    }
-
-    fn event(&self, index: u64) -> Option<(u64, Event)> {
-        let stored = self.events.get(index)?;
-        Some((index, stored.decode()))
     }
 }
 

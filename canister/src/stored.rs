@@ -17,7 +17,6 @@ use std::marker::PhantomData;
 use candid::Principal;
 use ic_stable_structures::Storable;
 use ic_stable_structures::storable::Bound;
-use perun_canister_api::BlockHash;
 use perun_protocol::dispute::Rank;
 use perun_protocol::encoding::{Canonical, DecodeError, Reader};
 use perun_protocol::signature::Digest;
@@ -38,47 +37,6 @@ pub struct Stored<T>(pub T);
 /// The same as its bytes: a map hands out what a new record replaces, which nobody looks at.
 #[derive(Clone, Debug)]
 pub struct Encoded<T>(Vec<u8>, PhantomData<T>);
-
-/// What leads from an event in the log to those before it: 41 bytes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Link {
-    /// The hash of its block, which contains that of the block before.
-    pub hash: BlockHash,
-    /// The position of the channel's event before it.
-    pub previous: Option<u64>,
-}
-
-impl Link {
-    const LENGTH: usize = 41;
-}
-
-impl Storable for Link {
-    fn to_bytes(&self) -> Cow<'_, [u8]> {
-        let mut out = Vec::with_capacity(Self::LENGTH);
-        self.hash.put(&mut out);
-        self.previous.put(&mut out);
-        out.resize(Self::LENGTH, 0);
-        Cow::Owned(out)
-    }
-
-    fn into_bytes(self) -> Vec<u8> {
-        self.to_bytes().into_owned()
-    }
-
-    fn from_bytes(bytes: Cow<'_, [u8]>) -> Self {
-        let mut reader = Reader::new(&bytes);
-        let link = reader.array().and_then(|hash| {
-            let previous = Record::take(&mut reader)?;
-            Ok(Self { hash, previous })
-        });
-        link.expect("a link decodes as it was written")
-    }
-
-    const BOUND: Bound = Bound::Bounded {
-        max_size: Self::LENGTH as u32,
-        is_fixed_size: true,
-    };
-}
 
 /// Something that has a place in stable memory.
 pub trait Record: Sized {

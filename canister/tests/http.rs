@@ -129,6 +129,8 @@ fn metrics_count_what_is_there() {
     for name in ["stable_memory_bytes", "heap_memory_bytes"] {
         assert!(figure(&metrics, name) >= 1 << 20, "{name}");
     }
+    // Where events begin, events, and their links: a page of 64 KiB each.
+    assert_eq!(figure(&metrics, "event_log_bytes"), 3 << 16);
     let now_s = world.ic.time_ns() / 1_000_000_000;
     assert!(figure(&metrics, "last_seen_timestamp_seconds") + 60 > now_s);
     // Every figure is explained, and none tells the cycles.

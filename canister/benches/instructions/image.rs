@@ -92,8 +92,8 @@ impl Image {
         assert!(matches!(settlement, Settlement::Deposited(_)));
     }
 
-    /// A channel's whole life, in which the first participant deposits and takes the money back.
-    pub fn refund(&mut self, number: u64, now: Timestamp) {
+    /// Opens a channel in which the first participant deposits and claims the money back.
+    pub fn dispute(&mut self, number: u64, now: Timestamp) {
         self.deposit(number, 0, now);
         let params = self.params(number);
         let [key, _] = keys();
@@ -108,7 +108,14 @@ impl Image {
         self.adjudicator
             .dispute(&request, now)
             .expect("it is registered");
+    }
 
+    /// A channel's whole life, in which the first participant deposits and takes the money back.
+    pub fn refund(&mut self, number: u64, now: Timestamp) {
+        self.dispute(number, now);
+        let params = self.params(number);
+        let [key, _] = keys();
+        let (channel, part) = (params.id(), PartIdx::new(0));
         let later = now.saturating_add_nanos(u64::from(CHALLENGE_S) * 1_000_000_000);
         let auth = WithdrawalAuth {
             channel,
