@@ -196,7 +196,7 @@ impl<S: Storage> Author<S> {
         &mut self,
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<&[u8], SendError<S::Error>> {
-        let count = recipients(&self.watchers).count();
+        let count = self.recipient_count();
         if count == 0 {
             return Err(SendError::NoWatchers);
         }
@@ -357,6 +357,24 @@ impl<S: Storage> Author<S> {
     /// again.
     pub fn packet(&self) -> Option<&[u8]> {
         (!self.packet.is_empty()).then_some(&*self.packet)
+    }
+
+    /// The newest version published since the start.
+    pub const fn published(&self) -> Option<Version> {
+        self.published
+    }
+
+    /// Whether [`Author::packet`] is of the running epoch.
+    pub fn is_packet_current(&self) -> bool {
+        let packet = Message::parse(&self.packet).ok();
+        let epoch = packet.map(|packet| packet.header().epoch);
+        let running = self.running.as_ref().map(|running| running.chain.epoch);
+        epoch.is_some() && epoch == running
+    }
+
+    /// How many watchers have subscribed: those that keyloads are for.
+    pub fn recipient_count(&self) -> usize {
+        recipients(&self.watchers).count()
     }
 
     /// Packets that the running epoch can still have.

@@ -16,8 +16,10 @@
 //! |---|---|
 //! | `header`, `message`, `announcement`, `keys`, `keyload`, `ack` | the bytes of each message |
 //! | `wrap`, `cipher`, `chain`, `labels` | how cryptography is put together |
-//! | `sequence`, `storage`, `export` | what survives power cuts and moves |
+//! | `sequence`, `storage`, `flash`, `export` | what survives power cuts and moves |
 //! | `author`, `subscriber`, `window` | the two sides |
+//! | `policy` | when a device sends, and whether it may go on |
+//! | `transport` | ways for messages to travel |
 //!
 //! # What is claimed
 //!
@@ -83,14 +85,17 @@ mod chain;
 mod cipher;
 mod error;
 mod export;
+mod flash;
 mod header;
 mod keyload;
 mod keys;
 mod labels;
 mod message;
+mod policy;
 mod sequence;
 mod storage;
 mod subscriber;
+mod transport;
 mod window;
 mod wrap;
 
@@ -101,12 +106,15 @@ pub use chain::MAX_EPOCH_PACKETS;
 pub use cipher::MASKED_OVERHEAD;
 pub use error::{ReceiveError, Refused, SendError, StartError};
 pub use export::{Export, MAX_EXPORT_LENGTH};
+pub use flash::{FlashError, FlashStorage, Unsuitable};
 pub use header::{Epoch, HEADER_LENGTH, Header, Kind, Malformed, MessageId, Number, StreamId};
 pub use keys::{SUBSCRIPTION_LENGTH, UNSUBSCRIPTION_LENGTH, WatcherId};
 pub use message::{MAX_MESSAGE_LENGTH, Message, SIGNATURE_LENGTH, SignedHeader};
+pub use policy::{Due, Guard, Policy, Schedule};
 pub use sequence::{BLOCK, IMPORT_EPOCH_JUMP, IMPORT_JUMP};
 pub use storage::{MAX_RECORD_LENGTH, Record, Storage};
 pub use subscriber::{Fork, REMEMBERED, Received, SKIPPED, Subscriber};
+pub use transport::{Bucket, BucketEnd, Transport};
 pub use window::{WINDOW, Window};
 
 /// Watchers of a stream at most: what a keyload has room for, and more than any device needs.

@@ -1,13 +1,15 @@
 //! What was done to IOTA Streams, done to this; and what a relay, a watcher or a thief could try.
 
-use ed25519_dalek::{Signer, SigningKey};
-use perun_protocol::Version;
+use ed25519_dalek::{Signer as _, SigningKey};
+use perun_protocol::encoding::{Domain, digest};
+use perun_protocol::{ChannelId, SecretKey, Signer as _, Version};
 use perun_watch_stream::{
-    Author, HEADER_LENGTH, Message, ReceiveError, Record, Refused, SIGNATURE_LENGTH, Subscriber,
+    Author, HEADER_LENGTH, Message, ReceiveError, Record, Refused, SIGNATURE_LENGTH, StartError,
+    Subscriber,
 };
 use sha2::{Digest, Sha256};
 
-use crate::world::{Flash, Got, Random, World, state};
+use crate::world::{CHANNEL, Flash, Got, Random, World, participant, state};
 
 /// Where a packet's ciphertext begins if it has no public part: behind header and nonce.
 const CIPHERTEXT: usize = HEADER_LENGTH + 24;
@@ -297,6 +299,43 @@ fn subscriptions_and_acks_are_taken_up_once() {
         );
     }
     assert_eq!(world.author.guarded_by(Version::new(4)), 1);
+}
+
+/// Streams left it to its users whether an announcement is of whom it says.
+#[test]
+fn nobody_announces_for_another_participant() {
+    let mut world = World::with_watchers(0);
+    let author = seed(&world.flash);
+    let announcement = world.author.announcement();
+    let follow = |bytes: &[u8], random: &mut Random| {
+        let channel = ChannelId::from_bytes(CHANNEL);
+        let flash = Flash::default();
+        Subscriber::follow(flash, bytes, channel, participant(), &[1; 32], random).err()
+    };
+    assert_eq!(follow(&announcement, &mut world.random), None);
+    // The author's key vouches for itself, but the participant's signature is another's.
+    let binding = HEADER_LENGTH + 146;
+    let thief = SecretKey::from_bytes(&[0x13; 32]).unwrap();
+    let mut forged = announcement.to_vec();
+    let bound = &announcement[HEADER_LENGTH..binding];
+    let by_thief = thief.sign(&digest(Domain::WatchStream, bound));
+    forged[binding..binding + 64].copy_from_slice(by_thief.as_bytes());
+    let forged = signed_again(&author, &forged);
+    let wrong_signature = Some(StartError::Refused(Refused::WrongSignature));
+    assert_eq!(follow(&forged, &mut world.random), wrong_signature);
+    // The participant's signature, but the message is not signed by the key that it vouches for.
+    let forged = signed_again(&SigningKey::from_bytes(&[3; 32]), &announcement);
+    assert_eq!(follow(&forged, &mut world.random), wrong_signature);
+    // Other keys in a true announcement.
+    for position in HEADER_LENGTH..binding {
+        let mut forged = announcement.to_vec();
+        forged[position] ^= 1;
+        let forged = signed_again(&author, &forged);
+        assert!(
+            follow(&forged, &mut world.random).is_some(),
+            "byte {position}"
+        );
+    }
 }
 
 #[test]

@@ -5,8 +5,11 @@ mod world;
 
 mod attacks;
 mod export;
+mod flash;
 mod forks;
 mod golden;
 mod order;
+mod policy;
 mod power;
 mod story;
+mod transports;

@@ -79,6 +79,19 @@ fn a_state_can_be_published_again() {
     assert_eq!(world.watchers[1].receive(&again), Ok(Got::Superseded(8)));
 }
 
+/// Whoever delays an old keyload, or repeats it, must not take a newer epoch's place with it.
+#[test]
+fn a_late_keyload_takes_no_newer_ones_place() {
+    let mut world = World::with_watchers(1);
+    let keyloads = [0; 5].map(|_| world.keyload());
+    let packet = world.publish(1);
+    let watcher = &mut world.watchers[0];
+    for keyload in keyloads[2..].iter().chain(&keyloads[..2]).chain(&keyloads) {
+        let _ = watcher.receive(keyload);
+    }
+    assert_eq!(watcher.receive(&packet), Ok(state(1)));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Publish,
@@ -99,7 +112,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 96, ..ProptestConfig::default() })]
 
     /// Whatever the link does: what is acted on never falls, is what was published, and if the newest packet
     /// and its keyload came through at all, in whatever order, it is what the watcher ends with.
@@ -115,22 +128,20 @@ proptest! {
         let mut version = 0;
         for step in steps {
             match step {
-                Step::Publish => {
-                    version += 1;
-                    let keyload = messages.iter().rposition(|it| it[2] == 4).unwrap();
-                    messages.push(world.publish(version));
-                    newest = Some((keyload, messages.len() - 1));
-                }
-                Step::Epoch => messages.push(world.keyload()),
-                Step::Restart => {
-                    world.restart();
-                    messages.push(world.keyload());
-                }
-                Step::Jump => {
-                    world.author.jump().unwrap();
-                    messages.push(world.keyload());
-                }
+                Step::Publish => version += 1,
+                Step::Restart => world.restart(),
+                Step::Jump => world.author.jump().unwrap(),
+                Step::Epoch => {}
                 Step::Heartbeat => messages.push(world.author.heartbeat(b"alive").unwrap().to_vec()),
+            }
+            if matches!(step, Step::Epoch | Step::Restart | Step::Jump) {
+                messages.push(world.keyload());
+            }
+            // A keyload is followed by the newest state, as the schedule has it.
+            if !matches!(step, Step::Heartbeat) {
+                let keyload = messages.iter().rposition(|it| it[2] == 4).unwrap();
+                messages.push(world.publish(version));
+                newest = Some((keyload, messages.len() - 1));
             }
         }
         let watcher = &mut world.watchers[0];

@@ -3,8 +3,8 @@
 use perun_protocol::{ChannelId, SecretKey, Version};
 use perun_watch_stream::{
     ANNOUNCEMENT_LENGTH, Author, Heard, MAX_EPOCH_PACKETS, MAX_MESSAGE_LENGTH, PACKET_OVERHEAD,
-    ReceiveError, Refused, SUBSCRIPTION_LENGTH, SendError, StartError, Subscriber, TAGGED_OVERHEAD,
-    UNSUBSCRIPTION_LENGTH,
+    ReceiveError, Record, Refused, SUBSCRIPTION_LENGTH, SendError, StartError, Subscriber,
+    TAGGED_OVERHEAD, UNSUBSCRIPTION_LENGTH,
 };
 
 use crate::world::{CHANNEL, Flash, Got, Random, Watcher, World, identity_key, participant, state};
@@ -187,6 +187,7 @@ fn a_watcher_takes_a_new_key() {
     let packet = world.publish(0);
     let watcher = &mut world.watchers[0];
     watcher.receive(&packet).unwrap();
+    let before = watcher.flash.record(Record::State).unwrap();
     watcher.side.rotate(&mut world.random).unwrap();
     let ack = watcher.side.ack().unwrap();
     assert_eq!(ack.len(), 188);
@@ -194,6 +195,9 @@ fn a_watcher_takes_a_new_key() {
     // Sealed to the new key; from then on the old one is gone, and acks are short again.
     world.open_epoch();
     assert_eq!(world.watchers[0].side.ack().unwrap().len(), 156);
+    let record = |world: &World| world.watchers[0].flash.record(Record::State).unwrap();
+    let secret = |record: Vec<u8>| record[2 + 342 + 32..][..32].to_vec();
+    assert_ne!(secret(record(&world)), secret(before));
     world.restart();
     world.watchers[0].restart();
     world.open_epoch();

@@ -2,6 +2,8 @@
 //! watchers.
 #![allow(dead_code, reason = "each test binary uses its own share")]
 
+pub mod folder;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
