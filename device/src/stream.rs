@@ -21,12 +21,15 @@ mod flash;
 use alloc::vec::Vec;
 
 use embedded_storage::nor_flash::NorFlash;
-use perun_protocol::{ChannelId, Version};
-use perun_watch_stream::{Author, Heard, ReceiveError, SendError, Watcher};
+use perun_protocol::{ChannelId, Timestamp, Version};
+use perun_watch_stream::{
+    Author, Due, Guard, Heard, Policy, ReceiveError, Schedule, SendError, StartError, Watcher,
+    WatcherId,
+};
 
 pub use self::flash::StreamStore;
 use crate::store::{Store, StoreError};
-use crate::{Clock, Device, Random};
+use crate::{Clock, Device, Random, Settings};
 
 /// What can't be sent, and why.
 pub type PublishError<E> = SendError<StoreError<E>>;
@@ -34,26 +37,12 @@ pub type PublishError<E> = SendError<StoreError<E>>;
 /// Publishes one channel of a device.
 pub struct Publisher<F: NorFlash> {
     author: Author<StreamStore<F>>,
+    /// `None` before the first look at the device's settings.
+    schedule: Option<Schedule>,
     /// The announcement has gone out since the start.
     is_announced: bool,
-    /// The newest version that was published, in which epoch's packet it lies, and when it went out last.
-    published: Option<Published>,
-    /// What goes out again next, while acks are late.
-    repeats: Repeat,
-    heartbeat_ns: u64,
-}
-
-#[derive(Clone, Copy)]
-struct Published {
-    version: Version,
-    sent_ns: u64,
-}
-
-/// Either of the two messages that a watcher needs may have been lost.
-#[derive(Clone, Copy)]
-enum Repeat {
-    Keyload,
-    Packet,
+    /// The keyload has just gone out again, and the packet follows.
+    is_packet_next: bool,
 }
 
 impl<F: NorFlash> Publisher<F> {
@@ -76,9 +65,7 @@ impl<F: NorFlash> Publisher<F> {
     ///
     /// # Errors
     /// The store's, or what it holds is no stream, or its numbers are used up.
-    pub fn start(
-        store: Store<F>,
-    ) -> Result<Option<Self>, perun_watch_stream::StartError<StoreError<F::Error>>> {
+    pub fn start(store: Store<F>) -> Result<Option<Self>, StartError<StoreError<F::Error>>> {
         let author = Author::start(StreamStore::new(store))?;
         Ok(author.map(Self::assemble))
     }
@@ -86,10 +73,9 @@ impl<F: NorFlash> Publisher<F> {
     fn assemble(author: Author<StreamStore<F>>) -> Self {
         Self {
             author,
+            schedule: None,
             is_announced: false,
-            published: None,
-            repeats: Repeat::Keyload,
-            heartbeat_ns: 0,
+            is_packet_next: false,
         }
     }
 
@@ -110,10 +96,7 @@ impl<F: NorFlash> Publisher<F> {
     ///
     /// # Errors
     /// There is no such watcher, or the store failed.
-    pub fn remove(
-        &mut self,
-        watcher: perun_watch_stream::WatcherId,
-    ) -> Result<(), PublishError<F::Error>> {
+    pub fn remove(&mut self, watcher: WatcherId) -> Result<(), PublishError<F::Error>> {
         self.author.remove(watcher)
     }
 
@@ -148,92 +131,73 @@ impl<F: NorFlash> Publisher<F> {
             self.is_announced = true;
             return Ok(Some(self.author.announcement().to_vec()));
         }
-        if !self.author.watchers().iter().any(Watcher::is_subscribed) {
-            return Ok(None);
+        if self.is_packet_next {
+            self.is_packet_next = false;
+            return Ok(self.author.packet().map(<[u8]>::to_vec));
         }
-        let now_ns = device.uptime_ns();
-        let times = device.settings().times;
-        if self.author.is_epoch_due() {
+        let now = Timestamp::from_nanos(device.uptime_ns());
+        let policy = policy(device.settings());
+        let schedule = self.schedule.get_or_insert(Schedule::new(policy, now));
+        let due = schedule.poll(&self.author, now);
+        if due == Some(Due::Keyload) {
             let (_, mut random) = device.key_and_random();
             let keyload = self.author.open_epoch(&mut random)?.to_vec();
-            // Whoever was let in by it has nothing yet.
-            self.published = None;
+            schedule.opened(now);
             return Ok(Some(keyload));
         }
         let channel = self.author.about().channel();
-        let Some(newest) = device.newest(&channel) else {
+        let newest = device.newest(&channel);
+        let Some(newest) = newest.filter(|_| self.author.recipient_count() > 0) else {
             return Ok(None);
         };
-        match self.published {
-            Some(published) if published.version >= newest => {
-                let is_late = !self.is_stored_by_all(published.version)
-                    && now_ns >= published.sent_ns.saturating_add(times.retry_ns);
-                if is_late {
-                    return Ok(self.repeat(published.version, now_ns));
-                }
-            }
-            _ => {
-                let is_whole = !self.author.watchers().iter().all(knows_the_channel);
-                let Some(order) = device.order(&channel, is_whole) else {
-                    return Ok(None);
-                };
-                let packet = self.author.publish(newest, &[], &order)?.to_vec();
-                self.note(newest, now_ns);
-                return Ok(Some(packet));
-            }
+        if due == Some(Due::State) || Some(newest) > self.author.published() {
+            let is_whole = !self.author.watchers().iter().all(knows_the_channel);
+            let order = device.order(&channel, is_whole);
+            let order = order.expect("the channel has a newest state");
+            let packet = self.author.publish(newest, &[], &order)?.to_vec();
+            schedule.published(newest, now);
+            return Ok(Some(packet));
         }
-        if now_ns < self.heartbeat_ns {
-            return Ok(None);
-        }
-        self.heartbeat_ns = now_ns.saturating_add(times.poll_ns);
-        let heartbeat = self.author.heartbeat(&[])?;
-        Ok(Some(heartbeat.to_vec()))
+        Ok(match due {
+            Some(Due::Again) => {
+                schedule.sent_again(now);
+                self.is_packet_next = true;
+                self.author.keyload().map(<[u8]>::to_vec)
+            }
+            Some(Due::Heartbeat) => {
+                let heartbeat = self.author.heartbeat(&[])?.to_vec();
+                schedule.beaten(now);
+                Some(heartbeat)
+            }
+            _ => None,
+        })
     }
 
-    /// When [`Publisher::poll_transmit`] has something in any case, in nanoseconds of the device's uptime.
+    /// When [`Publisher::poll_transmit`] has something in any case, in nanoseconds of the device's uptime;
+    /// `None` once the channel is over, which is when the publisher is to be dropped.
     pub fn poll_timeout<D: NorFlash, R: Random, C: Clock>(
         &self,
         device: &Device<D, R, C>,
     ) -> Option<u64> {
-        if !self.author.watchers().iter().any(Watcher::is_subscribed) {
-            return None;
+        device.newest(&self.author.about().channel())?;
+        let due = self.schedule.as_ref()?.poll_timeout(&self.author);
+        (self.author.recipient_count() > 0).then_some(due.nanos())
+    }
+
+    /// Whether the newest state is safe with those who follow. [`Guard::Alarm`] when it has not been for
+    /// longer than [`Policy::alarm_ns`]: the relay keeps messages back, or too few watchers are awake.
+    /// Asked before anything was sent, it is [`Guard::Waiting`].
+    pub fn guard<D: NorFlash, R: Random, C: Clock>(&mut self, device: &Device<D, R, C>) -> Guard {
+        let now = Timestamp::from_nanos(device.uptime_ns());
+        match &mut self.schedule {
+            Some(schedule) => schedule.guard(&self.author, now),
+            None => Guard::Waiting(0),
         }
-        let retry_ns = device.settings().times.retry_ns;
-        let late = self
-            .published
-            .filter(|it| !self.is_stored_by_all(it.version));
-        let late_ns = late.map(|it| it.sent_ns.saturating_add(retry_ns));
-        Some(late_ns.map_or(self.heartbeat_ns, |ns| ns.min(self.heartbeat_ns)))
     }
 
     /// Gives the store back.
     pub fn into_store(self) -> Store<F> {
         self.author.into_storage().into_store()
-    }
-
-    fn note(&mut self, version: Version, sent_ns: u64) {
-        self.published = Some(Published { version, sent_ns });
-        self.repeats = Repeat::Keyload;
-    }
-
-    /// The keyload and the packet, in turn.
-    fn repeat(&mut self, version: Version, now_ns: u64) -> Option<Vec<u8>> {
-        match self.repeats {
-            Repeat::Keyload => {
-                self.repeats = Repeat::Packet;
-                self.author.keyload().map(<[u8]>::to_vec)
-            }
-            Repeat::Packet => {
-                self.note(version, now_ns);
-                self.author.packet().map(<[u8]>::to_vec)
-            }
-        }
-    }
-
-    fn is_stored_by_all(&self, version: Version) -> bool {
-        let watchers = self.author.watchers().iter();
-        let mut subscribed = watchers.filter(|watcher| watcher.is_subscribed());
-        subscribed.all(|watcher| watcher.acked().is_some_and(|it| it.version >= version))
     }
 
     /// The highest version that as many watchers have stored.
@@ -245,6 +209,16 @@ impl<F: NorFlash> Publisher<F> {
             .collect();
         stored.sort_unstable_by(|one, other| other.cmp(one));
         stored.get(count.checked_sub(1)?).copied()
+    }
+}
+
+/// Sent again and told of at the device's own pace.
+fn policy(settings: &Settings) -> Policy {
+    Policy {
+        guards: settings.stream_guards,
+        resend_ns: settings.times.retry_ns,
+        heartbeat_ns: settings.times.poll_ns,
+        ..Policy::USUAL
     }
 }
 
