@@ -24,6 +24,8 @@
 //! - Locks are taken in this order: a link's, the watches, the loans, one watch's state. So nothing is
 //!   sent under any of the last three.
 //!
+//! Or it publishes its states in a watch stream, which the service follows ([`RemoteService::follow`]).
+//!
 //! It runs on links of its own ([`RemoteService::start`]), or within somebody else's
 //! ([`RemoteService::start_within`]), e.g. next to a [`Client`](crate::client::Client).
 
@@ -37,6 +39,7 @@ mod margins;
 mod order;
 pub(crate) mod records;
 mod requests;
+mod streams;
 mod wanted;
 mod watch;
 mod watches;
@@ -60,6 +63,7 @@ use self::loans::{Loan, Loans, Stage};
 use self::order::{Order, Place};
 use self::records::Records;
 use self::requests::Refused;
+use self::streams::Streams;
 use self::watch::Watch;
 use self::watches::Watches;
 use crate::CallError;
@@ -70,6 +74,7 @@ use crate::suspension::notice_suspensions;
 
 pub use self::config::{Config, DeviceLimits, Devices};
 pub use self::links::Outlet;
+pub use self::streams::{Stream, StreamFiles, StreamStatus};
 
 /// The longest message that a device has to send, in bytes: a transport need not take longer ones.
 pub const MAX_MESSAGE: u32 = 16 * 1024;
@@ -123,6 +128,7 @@ struct Shared {
     chain: Chain,
     records: Records,
     outlet: OnceLock<Arc<dyn Outlet>>,
+    streams: Streams,
     watches: Mutex<Watches>,
     loans: Mutex<Loans>,
     /// There may be loans to be reviewed.
@@ -265,6 +271,7 @@ impl Shared {
             chain,
             records: Records::new(store),
             outlet: OnceLock::new(),
+            streams: Streams::default(),
             watches: Mutex::default(),
             loans: Mutex::new(loans),
             reviews: Notify::new(),
@@ -398,6 +405,7 @@ impl Shared {
     }
 
     fn send(&self, device: &PublicKey, message: &RemoteMessage) {
+        self.streams.note(device, message);
         if let Some(outlet) = self.outlet.get() {
             outlet.send(device, &message.encode());
         }

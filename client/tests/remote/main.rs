@@ -12,5 +12,6 @@ mod funding;
 mod locks;
 mod node;
 mod refusals;
+mod streams;
 #[path = "../world/mod.rs"]
 mod world;
