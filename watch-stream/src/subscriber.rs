@@ -206,7 +206,8 @@ impl<S: Storage> Subscriber<S> {
     }
 
     /// Takes up a message of the author; what it masks is put into `text`, which holds any message's with
-    /// [`MAX_MESSAGE_LENGTH`] bytes.
+    /// [`MAX_MESSAGE_LENGTH`] bytes. The public part of a packet ([`Message::public`]) is as authentic as the
+    /// rest once this returned `Ok`.
     pub fn receive<'a>(
         &mut self,
         bytes: &[u8],

@@ -1,7 +1,10 @@
 //! Each kind of message as bytes that must not change, with the secrets to check them by another program
 //! (`tests/decode.py`).
 
-use std::{env, fs, path::PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
 
 use perun_protocol::{ChannelId, SecretKey, Version};
 use perun_watch_stream::{Author, Record};
@@ -100,4 +103,26 @@ fn stream() -> Value {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Another program, in another language, reads the file.
+#[test]
+fn an_independent_decoder_reads_them() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let decoder = Command::new("python3")
+        .arg(folder.join("decode.py"))
+        .arg(folder.join("golden/stream.json"))
+        .output();
+    match decoder {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}");
+        }
+        // Python is not asked for elsewhere.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            assert!(env::var_os("CI").is_none(), "CI has Python");
+            eprintln!("not run: there is no python3");
+        }
+        Err(error) => panic!("{error}"),
+    }
 }

@@ -7,6 +7,7 @@ mod attacks;
 mod export;
 mod flash;
 mod forks;
+mod garbage;
 mod golden;
 mod order;
 mod policy;

@@ -83,13 +83,14 @@ fn a_state_can_be_published_again() {
 #[test]
 fn a_late_keyload_takes_no_newer_ones_place() {
     let mut world = World::with_watchers(1);
-    let keyloads = [0; 5].map(|_| world.keyload());
-    let packet = world.publish(1);
+    let epochs = [0, 1, 2, 3, 4].map(|version| (world.keyload(), world.publish(version)));
     let watcher = &mut world.watchers[0];
-    for keyload in keyloads[2..].iter().chain(&keyloads[..2]).chain(&keyloads) {
+    for (keyload, _) in epochs[2..].iter().chain(&epochs[..2]).chain(&epochs) {
         let _ = watcher.receive(keyload);
     }
-    assert_eq!(watcher.receive(&packet), Ok(state(1)));
+    for (version, (_, packet)) in epochs.iter().enumerate().skip(2) {
+        assert_eq!(watcher.receive(packet), Ok(state(version as u64)));
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
