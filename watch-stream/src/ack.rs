@@ -16,7 +16,7 @@ use ed25519_dalek::SigningKey;
 use heapless::Vec;
 use perun_protocol::Version;
 
-use crate::header::{HEADER_LENGTH, Header, Malformed, Number, array};
+use crate::header::{HEADER_LENGTH, Header, Kind, Malformed, Number, array};
 use crate::keyload::push;
 use crate::keys::WatcherId;
 use crate::message::{Message, SIGNATURE_LENGTH, SignedHeader};
@@ -27,11 +27,15 @@ pub const MAX_ACK_LENGTH: usize = HEADER_LENGTH + PLAIN_LENGTH + 32 + SIGNATURE_
 
 /// An ack's content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Ack {
-    pub(crate) watcher: WatcherId,
-    pub(crate) contiguous: Number,
-    pub(crate) version: Version,
-    pub(crate) next_key: Option<[u8; 32]>,
+pub struct Ack {
+    /// Who acknowledges.
+    pub watcher: WatcherId,
+    /// The number up to which it misses nothing.
+    pub contiguous: Number,
+    /// The channel version that it has stored.
+    pub version: Version,
+    /// The X25519 key that the next keyload is to be sealed to, if it changes.
+    pub next_key: Option<[u8; 32]>,
 }
 
 impl Ack {
@@ -55,8 +59,11 @@ impl Ack {
         bytes
     }
 
-    /// The content; the signature is not verified.
-    pub(crate) fn parse(message: &Message<'_>) -> Result<Self, Malformed> {
+    /// What an ack says; its signature is not verified.
+    pub fn parse(message: &Message<'_>) -> Result<Self, Malformed> {
+        if message.header().kind != Kind::Ack {
+            return Err(Malformed::UnknownKind);
+        }
         let public = message.public();
         let has_next_key = message.header().has_next_key;
         let length = PLAIN_LENGTH + if has_next_key { 32 } else { 0 };

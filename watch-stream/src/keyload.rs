@@ -17,8 +17,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::chain::Chain;
 use crate::cipher::Secret;
-use crate::header::{HEADER_LENGTH, Header, Malformed, array};
-use crate::keys::WatcherId;
+use crate::header::{HEADER_LENGTH, Header, Kind, Malformed, array};
+use crate::keys::{self, WatcherId};
 use crate::message::{MAX_MESSAGE_LENGTH, Message};
 use crate::wrap::{self, SEALED_OVERHEAD};
 use crate::{MAX_WATCHERS, labels};
@@ -62,6 +62,24 @@ pub(crate) fn write(
     let (chain, confirmation) = Chain::new(header.epoch, header.number, &context, &secret);
     push(out, &*confirmation);
     chain
+}
+
+impl Message<'_> {
+    /// Whom a keyload is for; its signature is not verified.
+    pub fn recipients(&self) -> Result<Vec<WatcherId, MAX_WATCHERS>, Malformed> {
+        if self.header().kind != Kind::Keyload {
+            return Err(Malformed::UnknownKind);
+        }
+        Ok(Keyload::parse(*self)?.recipients().collect())
+    }
+
+    /// Who leaves by an unsubscription; its signature is not verified.
+    pub fn leaver(&self) -> Result<WatcherId, Malformed> {
+        if self.header().kind != Kind::Unsubscription {
+            return Err(Malformed::UnknownKind);
+        }
+        keys::unsubscribed(self)
+    }
 }
 
 /// The list in a keyload, as far as it can be read without a key.

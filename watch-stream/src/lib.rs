@@ -99,7 +99,7 @@ mod transport;
 mod window;
 mod wrap;
 
-pub use ack::MAX_ACK_LENGTH;
+pub use ack::{Ack, MAX_ACK_LENGTH};
 pub use announcement::{ANNOUNCEMENT_LENGTH, Announcement, AuthorKeys};
 pub use author::{Acked, Author, Heard, PACKET_OVERHEAD, TAGGED_OVERHEAD, Watcher};
 pub use chain::MAX_EPOCH_PACKETS;

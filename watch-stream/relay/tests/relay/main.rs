@@ -1,0 +1,6 @@
+//! A relay over real TCP: a device and watchers that come and go, restarts, strangers.
+
+mod hostile;
+mod retention;
+mod story;
+mod world;
