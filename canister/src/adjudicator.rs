@@ -6,6 +6,7 @@ use ic_stable_structures::DefaultMemoryImpl;
 use perun_canister_api::{InitArgs, UpgradeArgs};
 use perun_protocol::{ChannelId, Timestamp};
 
+use crate::certified::Kept;
 use crate::channel::Channel;
 use crate::clock::Uptime;
 use crate::config::{Config, ConfigError};
@@ -20,6 +21,7 @@ pub struct Adjudicator {
     me: Principal,
     pub(crate) store: Store,
     pub(crate) page: Page,
+    pub(crate) kept: Kept,
 }
 
 impl Adjudicator {
@@ -33,7 +35,12 @@ impl Adjudicator {
         let page = Page::new(me, &config);
         let mut store = Store::open(memory);
         store.set_config(config);
-        Ok(Self { me, store, page })
+        Ok(Self {
+            me,
+            store,
+            page,
+            kept: Kept::default(),
+        })
     }
 
     /// Goes on with what an earlier version left in `memory`.
@@ -52,6 +59,7 @@ impl Adjudicator {
             me,
             page: Page::new(me, &config),
             store,
+            kept: Kept::default(),
         })
     }
 

@@ -20,7 +20,9 @@
 //! The registrations lie in stable memory with their digests (`store::tree`), so that an upgrade makes
 //! nothing anew: it costs the same however many disputes are open.
 
-use candid::Nat;
+use std::cell::Cell;
+
+use ic_certification::hash_tree::{Hash, fork_hash, labeled_hash, leaf_hash};
 use ic_certification::{HashTree, hash_tree};
 use perun_canister_api::BlockHash;
 use perun_protocol::ChannelId;
@@ -29,6 +31,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Adjudicator;
 use crate::channel::{Channel, Phase, RegisteredClaim};
+use crate::encoding;
 
 const CLOCK: &str = "clock";
 const LAST_BLOCK_HASH: &str = "last_block_hash";
@@ -53,10 +56,35 @@ fn registration(channel: &Channel) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Digests of parts of the tree that seldom change.
+#[derive(Default)]
+pub(crate) struct Kept {
+    /// The clock, and the page, which never changes.
+    first: Part<u64>,
+    registrations: Part<Hash>,
+}
+
+/// What a part was made of last, and its digest.
+struct Part<T>(Cell<Option<(T, Hash)>>);
+
+impl<T> Default for Part<T> {
+    fn default() -> Self {
+        Self(Cell::new(None))
+    }
+}
+
+impl<T: Copy + PartialEq> Part<T> {
+    fn of(&self, content: T, make: impl FnOnce() -> Hash) -> Hash {
+        let kept = self.0.get().filter(|(of, _)| *of == content);
+        let (_, digest) = kept.unwrap_or_else(|| (content, make()));
+        self.0.set(Some((content, digest)));
+        digest
+    }
+}
+
 /// What a witness shows; the rest of the tree is there as hashes.
 #[derive(Clone, Copy)]
 enum Shown {
-    Nothing,
     Tip,
     Page,
     Registration(ChannelId),
@@ -77,9 +105,28 @@ impl Adjudicator {
         (self.store.log.len(), self.store.clock().gaps_ns)
     }
 
-    /// The 32 bytes to be certified.
+    /// The 32 bytes to be certified: the digest of the tree. Most of it stays as it is from one event to
+    /// the next, and is not hashed again.
     pub fn certified_root(&self) -> [u8; 32] {
-        self.tree(Shown::Nothing).digest()
+        let gaps_ns = self.store.clock().gaps_ns;
+        let first = self.kept.first.of(gaps_ns, || {
+            let gaps = leaf_hash(&gaps_ns.to_be_bytes());
+            let clock = labeled_hash(CLOCK.as_bytes(), &gaps);
+            fork_hash(&clock, &self.page.digest())
+        });
+        let registrations = self.store.registrations.root_hash();
+        let registrations = self.kept.registrations.of(registrations, || {
+            labeled_hash(REGISTRATIONS.as_bytes(), &registrations)
+        });
+        let Some((index, hash)) = self.store.log.last_block() else {
+            return fork_hash(&first, &registrations);
+        };
+        let hash = labeled_hash(LAST_BLOCK_HASH.as_bytes(), &leaf_hash(&hash));
+        let index = labeled_hash(LAST_BLOCK_INDEX.as_bytes(), &leaf_hash(&leb128(index)));
+        fork_hash(
+            &fork_hash(&first, &hash),
+            &fork_hash(&index, &registrations),
+        )
     }
 
     /// Proves how long the event log is, and which event is the last.
@@ -102,20 +149,18 @@ impl Adjudicator {
         let gaps = hash_tree::leaf(gaps.to_vec());
         let clock = match shown {
             Shown::Registration(_) => hash_tree::label(CLOCK, gaps),
-            Shown::Nothing | Shown::Tip | Shown::Page => hash_tree::label(CLOCK, pruned(&gaps)),
+            Shown::Tip | Shown::Page => hash_tree::label(CLOCK, pruned(&gaps)),
         };
         let registrations = &self.store.registrations;
         let registrations = match shown {
             Shown::Registration(id) => registrations.witness(id.as_bytes()),
-            Shown::Nothing | Shown::Tip | Shown::Page => {
-                hash_tree::pruned(registrations.root_hash())
-            }
+            Shown::Tip | Shown::Page => hash_tree::pruned(registrations.root_hash()),
         };
         let registrations = hash_tree::label(REGISTRATIONS, registrations);
         let page = match shown {
             // A proof that there is no last block shows the labels around its place.
             Shown::Page | Shown::Tip => self.page.tree(),
-            Shown::Nothing | Shown::Registration(_) => hash_tree::pruned(self.page.digest()),
+            Shown::Registration(_) => hash_tree::pruned(self.page.digest()),
         };
         let first = hash_tree::fork(clock, page);
         match self.store.log.last_block() {
@@ -124,9 +169,7 @@ impl Adjudicator {
                 let tip = tip(index, &hash);
                 let [hash, index] = match shown {
                     Shown::Tip => tip,
-                    Shown::Nothing | Shown::Page | Shown::Registration(_) => {
-                        tip.map(|leaf| pruned(&leaf))
-                    }
+                    Shown::Page | Shown::Registration(_) => tip.map(|leaf| pruned(&leaf)),
                 };
                 let (left, right) = (hash_tree::fork(first, hash), (index, registrations));
                 hash_tree::fork(left, hash_tree::fork(right.0, right.1))
@@ -136,13 +179,16 @@ impl Adjudicator {
 }
 
 fn tip(index: u64, hash: &BlockHash) -> [HashTree; 2] {
-    let mut leb128 = Vec::new();
-    let encoded = Nat::from(index).encode(&mut leb128);
-    encoded.expect("a vector takes every byte");
     [
         hash_tree::label(LAST_BLOCK_HASH, hash_tree::leaf(hash.to_vec())),
-        hash_tree::label(LAST_BLOCK_INDEX, hash_tree::leaf(leb128)),
+        hash_tree::label(LAST_BLOCK_INDEX, hash_tree::leaf(leb128(index))),
     ]
+}
+
+fn leb128(number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encoding::leb128(&mut bytes, number.into());
+    bytes
 }
 
 fn pruned(tree: &HashTree) -> HashTree {

@@ -23,6 +23,7 @@ use candid::CandidType;
 use serde::Deserialize;
 
 use writer::Writer;
+pub(crate) use writer::leb128;
 
 /// What a message carries.
 pub trait Message {

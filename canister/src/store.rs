@@ -2,10 +2,11 @@
 //!
 //! An upgrade therefore saves and restores nothing: the new code opens what the old code left.
 
+mod keys;
+mod known;
 mod log;
+mod table;
 mod tree;
-
-use std::cell::RefCell;
 
 use candid::Principal;
 use ic_stable_structures::memory_manager::{MemoryId, MemoryManager, VirtualMemory};
@@ -16,12 +17,14 @@ use crate::channel::Channel;
 use crate::clock::{Clock, Uptime};
 use crate::config::Config;
 use crate::journal::{Entry, JournalNumber};
+use crate::store::keys::{TIME_BYTES, ZERO, key, number_of, numbered, part, time_of, timed};
+use crate::store::known::{Found, Known};
 use crate::store::log::{Log, Place, from_place, to_place};
+use crate::store::table::Table;
 use crate::store::tree::Tree;
-use crate::stored::{Encoded, Stored};
+use crate::stored::{Record as _, Stored, decode, encode};
 
 type Memory = VirtualMemory<DefaultMemoryImpl>;
-type Map<K, V> = StableBTreeMap<K, V, Memory>;
 
 /// So many bytes of an id tell a finished channel from all others, as they tell Ethereum's accounts
 /// apart: nobody finds params whose id begins as a given one does.
@@ -38,14 +41,13 @@ type FinishedKey = [u8; 20];
 /// an event traps and changes nothing.
 const BUCKET_PAGES: u16 = 32;
 
-// What lies in which part of stable memory. Never reuse a number; 11 was one.
+// What lies in which part of stable memory. Never reuse a number; 6 and 11 were some.
 const CONFIG: MemoryId = MemoryId::new(0);
 const CLOCK: MemoryId = MemoryId::new(1);
 const FEES: MemoryId = MemoryId::new(2);
 const CHANNELS: MemoryId = MemoryId::new(3);
 const WINDOWS: MemoryId = MemoryId::new(4);
 const JOURNAL: MemoryId = MemoryId::new(5);
-const IN_FLIGHT: MemoryId = MemoryId::new(6);
 const NEXT_JOURNAL_NUMBER: MemoryId = MemoryId::new(7);
 const EVENTS: MemoryId = MemoryId::new(8);
 const EVENT_PLACES: MemoryId = MemoryId::new(9);
@@ -71,39 +73,41 @@ pub struct Store {
     manager: MemoryManager<DefaultMemoryImpl>,
     config: StableCell<Stored<Option<Config>>, Memory>,
     clock: StableCell<Stored<Clock>, Memory>,
-    fees: Map<Principal, u128>,
-    channels: Map<[u8; 32], Encoded<Channel>>,
+    fees: Table,
+    channels: Table,
     // By deadline, so that the open windows are found without looking at the channels.
-    windows: Map<(u64, [u8; 32]), ()>,
-    journal: Map<u64, Encoded<Entry>>,
-    in_flight: Map<([u8; 32], u8), u64>,
+    windows: Table,
+    journal: Table,
     next_journal_number: StableCell<u64, Memory>,
     /// What happened.
     pub(crate) log: Log<Memory>,
     /// What is certified of the registrations that are not concluded, by channel.
     pub(crate) registrations: Tree<Memory>,
     // Readings of the cycles balance, by time.
-    balances: Map<u64, u128>,
-    // By the beginning of the id: the position of the last event.
-    finished: Map<FinishedKey, Place>,
+    balances: Table,
+    // By the beginning of the id: the position of the last event. These are the most, and shall take little.
+    finished: StableBTreeMap<FinishedKey, Place, Memory>,
     // What is to be finished, by when.
-    finishing: Map<(u64, [u8; 32]), ()>,
-    // The channel that was looked at last, as it is stored: a call looks at one channel many times.
-    recent: RefCell<Option<(ChannelId, Channel)>>,
+    finishing: Table,
+    known: Known,
 }
 
 impl Store {
     /// Opens what lies in `memory`, or lays it out if it is empty.
     pub fn open(memory: DefaultMemoryImpl) -> Self {
         let manager = MemoryManager::init_with_bucket_size(memory, BUCKET_PAGES);
+        let (fees, journal) = (
+            Table::init(manager.get(FEES)),
+            Table::init(manager.get(JOURNAL)),
+        );
         Self {
+            known: Known::of(&fees, &journal),
             config: StableCell::init(manager.get(CONFIG), Stored(None)),
             clock: StableCell::init(manager.get(CLOCK), Stored(Clock::default())),
-            fees: Map::init(manager.get(FEES)),
-            channels: Map::init(manager.get(CHANNELS)),
-            windows: Map::init(manager.get(WINDOWS)),
-            journal: Map::init(manager.get(JOURNAL)),
-            in_flight: Map::init(manager.get(IN_FLIGHT)),
+            fees,
+            channels: Table::init(manager.get(CHANNELS)),
+            windows: Table::init(manager.get(WINDOWS)),
+            journal,
             next_journal_number: StableCell::init(manager.get(NEXT_JOURNAL_NUMBER), 0),
             log: Log::init(
                 manager.get(EVENT_PLACES),
@@ -111,10 +115,9 @@ impl Store {
                 manager.get(LINKS),
             ),
             registrations: Tree::init(manager.get(REGISTRATIONS)),
-            balances: Map::init(manager.get(BALANCES)),
-            finished: Map::init(manager.get(FINISHED)),
-            finishing: Map::init(manager.get(FINISHING)),
-            recent: RefCell::default(),
+            balances: Table::init(manager.get(BALANCES)),
+            finished: StableBTreeMap::init(manager.get(FINISHED)),
+            finishing: Table::init(manager.get(FINISHING)),
             manager,
         }
     }
@@ -151,53 +154,81 @@ impl Store {
 
     /// A ledger's fee as last seen.
     pub fn fee(&self, ledger: Principal) -> Option<u128> {
-        self.fees.get(&ledger)
+        self.known.fees.get(&ledger).copied()
     }
 
     pub fn set_fee(&mut self, ledger: Principal, fee: u128) {
-        self.fees.insert(ledger, fee);
+        // Its length stands in front, so no two are the same.
+        let mut bytes = Vec::new();
+        ledger.put(&mut bytes);
+        self.fees.insert(key([&bytes]), encode(&fee));
+        self.known.fees.insert(ledger, fee);
     }
 
     pub fn channel(&self, id: ChannelId) -> Option<Channel> {
-        let mut recent = self.recent.borrow_mut();
-        if recent.as_ref().is_none_or(|(of, _)| *of != id) {
-            let stored = self.channels.get(id.as_bytes())?;
-            *recent = Some((id, stored.decode()));
-        }
-        recent.as_ref().map(|(_, channel)| channel.clone())
+        self.with_found(id, |found| match found {
+            Found::Channel(channel) => Some(Channel::clone(channel)),
+            Found::Finished(_) | Found::Nothing => None,
+        })
     }
 
     pub fn set_channel(&mut self, id: ChannelId, channel: Channel) {
-        let before = self.channels.insert(*id.as_bytes(), Encoded::of(&channel));
-        self.recent.replace(Some((id, channel)));
-        if before.is_none() {
-            self.finished.remove(&finished_key(id));
+        self.channels.insert(key([id.as_bytes()]), encode(&channel));
+        if self.finished(id).is_some() {
+            self.finished.remove(&part(id.as_bytes()));
         }
+        self.known
+            .channel
+            .replace(Some((id, Found::Channel(channel.into()))));
     }
 
     /// The position of the last event of a finished channel, `None` if it is not finished.
     pub fn finished(&self, id: ChannelId) -> Option<u64> {
-        self.finished.get(&finished_key(id)).map(from_place)
+        self.with_found(id, |found| match found {
+            Found::Finished(last_event) => Some(*last_event),
+            Found::Channel(_) | Found::Nothing => None,
+        })
     }
 
     /// Forgets a channel but for where its last event is.
     pub fn finish(&mut self, id: ChannelId, last_event: u64) {
-        self.channels.remove(id.as_bytes());
-        self.recent.take();
-        self.finished.insert(finished_key(id), to_place(last_event));
+        self.channels.remove(&key([id.as_bytes()]));
+        let place = to_place(last_event);
+        self.finished.insert(part(id.as_bytes()), place);
+        let found = Found::Finished(last_event);
+        self.known.channel.replace(Some((id, found)));
+    }
+
+    fn with_found<R>(&self, id: ChannelId, f: impl FnOnce(&Found) -> R) -> R {
+        let mut known = self.known.channel.borrow_mut();
+        match &*known {
+            Some((of, found)) if *of == id => f(found),
+            _ => {
+                let (_, found) = known.insert((id, self.find(id)));
+                f(found)
+            }
+        }
+    }
+
+    fn find(&self, id: ChannelId) -> Found {
+        if let Some(record) = self.channels.get(&key([id.as_bytes()])) {
+            return Found::Channel(Box::new(decode(&record)));
+        }
+        let place = self.finished.get(&part(id.as_bytes()));
+        place.map_or(Found::Nothing, |place| Found::Finished(from_place(place)))
     }
 
     /// Remembers to look at `due` whether a channel can be finished.
     pub fn add_finishing(&mut self, due: Timestamp, id: ChannelId) {
-        self.finishing.insert((due.nanos(), *id.as_bytes()), ());
+        self.finishing.insert(timed(due, id), Vec::new());
     }
 
     /// The next channel to be looked at, if its time has come.
     pub fn take_finishing(&mut self, now: Timestamp) -> Option<ChannelId> {
-        let ((due, id), ()) = self.finishing.first_key_value()?;
-        (due <= now.nanos()).then(|| {
-            self.finishing.pop_first();
-            ChannelId::from_bytes(id)
+        let first = self.finishing.first()?;
+        (time_of(&first) <= now).then(|| {
+            self.finishing.remove_first();
+            ChannelId::from_bytes(part(&first[TIME_BYTES..]))
         })
     }
 
@@ -207,22 +238,19 @@ impl Store {
 
     /// Remembers that a window is open until `deadline`.
     pub fn open_window(&mut self, deadline: Uptime, id: ChannelId) {
-        self.windows
-            .insert((deadline.0.nanos(), *id.as_bytes()), ());
+        self.windows.insert(timed(deadline.0, id), Vec::new());
     }
 
     pub fn close_window(&mut self, deadline: Uptime, id: ChannelId) {
-        self.windows.remove(&(deadline.0.nanos(), *id.as_bytes()));
+        self.windows.remove(&timed(deadline.0, id));
     }
 
     /// Forgets windows that ended at or before `now`, some at a time.
     pub fn close_elapsed_windows(&mut self, now: Uptime) {
         const AT_ONCE: usize = 100;
         for _ in 0..AT_ONCE {
-            match self.windows.first_key_value() {
-                Some(((deadline, _), ())) if deadline <= now.0.nanos() => {
-                    self.windows.pop_first();
-                }
+            match self.windows.first() {
+                Some(first) if time_of(&first) <= now.0 => self.windows.remove_first(),
                 _ => return,
             }
         }
@@ -247,41 +275,46 @@ impl Store {
     }
 
     pub fn entry(&self, number: JournalNumber) -> Option<Entry> {
-        let stored = self.journal.get(&number.0)?;
-        Some(stored.decode())
+        let mut known = self.known.entry.borrow_mut();
+        if known.as_ref().is_none_or(|(of, _)| *of != number) {
+            let record = self.journal.get(&numbered(number))?;
+            *known = Some((number, decode(&record)));
+        }
+        known.as_ref().map(|(_, entry)| entry.clone())
     }
 
     /// Writes a new entry and marks its channel and asset as in flight.
     pub fn add_entry(&mut self, number: JournalNumber, entry: Entry) {
-        let place = (*entry.channel.as_bytes(), entry.asset.number());
-        self.in_flight.insert(place, number.0);
+        let place = (entry.channel, entry.asset);
+        self.known.in_flight.insert(place, number);
         self.set_entry(number, &entry);
     }
 
     /// Writes an entry whose channel and asset stay the same.
     pub fn set_entry(&mut self, number: JournalNumber, entry: &Entry) {
-        self.journal.insert(number.0, Encoded::of(entry));
+        self.journal.insert(numbered(number), encode(entry));
+        self.known.entry.replace(Some((number, entry.clone())));
     }
 
     /// Forgets an entry whose outcome is known.
     pub fn remove_entry(&mut self, number: JournalNumber) {
-        if let Some(entry) = self.journal.remove(&number.0).map(|stored| stored.decode()) {
-            let place = (*entry.channel.as_bytes(), entry.asset.number());
-            self.in_flight.remove(&place);
+        if let Some(entry) = self.entry(number) {
+            self.journal.remove(&numbered(number));
+            self.known.in_flight.remove(&(entry.channel, entry.asset));
+            self.known.entry.take();
         }
     }
 
     /// The entry that is under way for a channel and asset.
     pub fn in_flight(&self, id: ChannelId, asset: AssetIdx) -> Option<JournalNumber> {
-        let number = self.in_flight.get(&(*id.as_bytes(), asset.number()))?;
-        Some(JournalNumber(number))
+        self.known.in_flight.get(&(id, asset)).copied()
     }
 
     /// The first `limit` entries from `start` on.
     pub fn entries(&self, start: JournalNumber, limit: usize) -> Vec<(JournalNumber, Entry)> {
-        let entries = self.journal.range(start.0..).take(limit);
-        entries
-            .map(|entry| (JournalNumber(*entry.key()), entry.value().decode()))
+        let records = self.journal.from(numbered(start)).take(limit);
+        records
+            .map(|(key, record)| (number_of(&key), decode(&record)))
             .collect()
     }
 
@@ -291,22 +324,22 @@ impl Store {
 
     /// Adds a reading of the cycles balance; only the last `kept` are.
     pub fn add_balance(&mut self, at: Timestamp, cycles: u128, kept: u64) {
-        self.balances.insert(at.nanos(), cycles);
+        let reading = cycles.to_be_bytes().to_vec();
+        self.balances
+            .insert(key([&at.nanos().to_be_bytes()]), reading);
         while self.balances.len() > kept {
-            self.balances.pop_first();
+            self.balances.remove_first();
         }
     }
 
     /// The readings of the cycles balance, oldest first.
     pub fn balances(&self) -> Vec<(u64, u128)> {
-        let readings = self.balances.iter();
+        let readings = self.balances.from(ZERO);
         readings
-            .map(|reading| (*reading.key(), reading.value()))
+            .map(|(key, reading)| {
+                let cycles = u128::from_be_bytes(part(&reading));
+                (time_of(&key).nanos(), cycles)
+            })
             .collect()
     }
-}
-
-fn finished_key(id: ChannelId) -> FinishedKey {
-    let (key, _) = id.as_bytes().split_first_chunk().expect("an id is longer");
-    *key
 }

@@ -47,13 +47,15 @@ pub trait Record: Sized {
     fn take(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
 }
 
-fn encode<T: Record>(record: &T) -> Vec<u8> {
+/// The bytes of a record.
+pub fn encode<T: Record>(record: &T) -> Vec<u8> {
     let mut out = vec![FORMAT];
     record.put(&mut out);
     out
 }
 
-fn decode<T: Record>(bytes: &[u8]) -> T {
+/// The record that [`encode`] made them of.
+pub fn decode<T: Record>(bytes: &[u8]) -> T {
     let mut reader = Reader::new(bytes);
     let format = reader.byte().expect("a record has a format version");
     assert_eq!(

@@ -1,0 +1,59 @@
+//! What of the tables is kept in mind on the heap, so that it is looked up once. An upgrade forgets it, and
+//! it is looked up again.
+//!
+//! Invariant: it is what the tables say. They change by the methods of the store only, which change this,
+//! too; and what a trap undoes, it undoes here as well.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use candid::Principal;
+use perun_protocol::encoding::Reader;
+use perun_protocol::{AssetIdx, ChannelId};
+
+use super::keys::{ZERO, number_of};
+use super::table::Table;
+use crate::channel::Channel;
+use crate::journal::{Entry, JournalNumber};
+use crate::stored::{Record as _, decode};
+
+/// What is kept in mind.
+pub(super) struct Known {
+    /// All fees.
+    pub(super) fees: BTreeMap<Principal, u128>,
+    /// The entries of the journal, which are at most [`MAX_UNKNOWN`](crate::journal::MAX_UNKNOWN) and a
+    /// payout for each channel and asset, by channel and asset.
+    pub(super) in_flight: BTreeMap<(ChannelId, AssetIdx), JournalNumber>,
+    /// What was found of the channel that was looked at last: a call looks at one many times.
+    pub(super) channel: RefCell<Option<(ChannelId, Found)>>,
+    /// The entry that was looked at last, likewise.
+    pub(super) entry: RefCell<Option<(JournalNumber, Entry)>>,
+}
+
+/// What there is of a channel.
+pub(super) enum Found {
+    Channel(Box<Channel>),
+    /// It is finished. The position of its last event.
+    Finished(u64),
+    Nothing,
+}
+
+impl Known {
+    pub(super) fn of(fees: &Table, journal: &Table) -> Self {
+        let fees = fees.from(ZERO).map(|(key, fee)| {
+            let ledger = Principal::take(&mut Reader::new(&key));
+            (ledger.expect("it was written so"), decode(&fee))
+        });
+        let entries = journal.from(ZERO);
+        let in_flight = entries.map(|(key, record)| {
+            let entry: Entry = decode(&record);
+            ((entry.channel, entry.asset), number_of(&key))
+        });
+        Self {
+            fees: fees.collect(),
+            in_flight: in_flight.collect(),
+            channel: RefCell::default(),
+            entry: RefCell::default(),
+        }
+    }
+}
