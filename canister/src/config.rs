@@ -8,6 +8,8 @@ use candid::Principal;
 use perun_canister_api::{InitArgs, ParamsError, UpgradeArgs};
 use perun_protocol::{AssetId, AssetIdx, ChallengeDuration, ChannelKind, Params};
 
+use crate::text::PrincipalText;
+
 /// At most so many ledgers; each is called by the canister, so each is chosen with care.
 pub const MAX_LEDGERS: usize = 64;
 
@@ -175,8 +177,12 @@ impl fmt::Display for ConfigError {
             Self::LedgerCount { count } => {
                 write!(f, "name 1 to {MAX_LEDGERS} ledgers, not {count}")
             }
-            Self::DuplicateLedger { ledger } => write!(f, "ledger {ledger} is named twice"),
-            Self::NoLedger { ledger } => write!(f, "{ledger} can be no ledger"),
+            Self::DuplicateLedger { ledger } => {
+                write!(f, "ledger {} is named twice", PrincipalText(ledger))
+            }
+            Self::NoLedger { ledger } => {
+                write!(f, "{} can be no ledger", PrincipalText(ledger))
+            }
             Self::ChallengeDuration { min_s, max_s } => write!(
                 f,
                 "challenge durations of {min_s} to {max_s} s: they are 1 s to {} s, \

@@ -44,6 +44,7 @@ pub mod runway;
 mod settle;
 mod store;
 mod stored;
+pub mod text;
 pub mod verdict;
 mod withdraw;
 

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::answers::{GOVERNANCE, MAX_EVENTS, MAX_REQUEST_BYTES};
 use crate::batch::MAX_DISPUTES;
 use crate::config::Config;
+use crate::text::PrincipalText;
 
 /// Where gateways look for the hashes of what they show.
 pub(crate) const HTTP_ASSETS: &str = "http_assets";
@@ -86,6 +87,7 @@ impl Page {
 
 fn body(me: Principal, config: &Config) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
+    let me = PrincipalText(&me);
     let version = env!("CARGO_PKG_VERSION");
     let min_s = config.min_challenge_duration.secs();
     let max_s = config.max_challenge_duration.secs();
@@ -111,7 +113,7 @@ fn body(me: Principal, config: &Config) -> Result<String, std::fmt::Error> {
          <tr><td>An upgrade</td><td>is to be announced {exit_days} days before; see {GOVERNANCE}</td>\
          </tr>\n</table>\n<h2>Ledgers</h2>\n<ul>\n"
     )?;
-    for ledger in config.ledgers() {
+    for ledger in config.ledgers().iter().map(PrincipalText) {
         writeln!(out, "<li><code>{ledger}</code></li>")?;
     }
     writeln!(out, "</ul>\n<h2>Methods</h2>\n<table>")?;

@@ -62,9 +62,9 @@ pub fn decode<T: Record>(bytes: &[u8]) -> T {
         format, FORMAT,
         "a record has a format that was written before"
     );
-    let record = T::take(&mut reader).expect("a record decodes as it was written");
-    reader.finish().expect("a record ends where it was written");
-    record
+    let record = T::take(&mut reader);
+    let record = record.and_then(|record| reader.finish().map(|()| record));
+    record.unwrap_or_else(|error| panic!("a record decodes as it was written: {error}"))
 }
 
 impl<T: Record> Storable for Stored<T> {

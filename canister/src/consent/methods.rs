@@ -15,6 +15,7 @@ use super::message::{Message, duration};
 use super::{unavailable, unsupported};
 use crate::Adjudicator;
 use crate::channel::Phase;
+use crate::text::{AccountText, PrincipalText};
 
 const NO_RETURN: &str = "This cannot be taken back.";
 const UNNAMED_TOKEN: &str = "Amounts are in the ledger's smallest unit: this canister knows neither \
@@ -61,11 +62,11 @@ impl Adjudicator {
                         "Amount",
                         "all in the deposit account, less the ledger's fee",
                     )
-                    .text("From", convert::account_to_candid(&account))
+                    .text("From", AccountText(&convert::account_to_candid(&account)))
             }
         };
         let message = message
-            .text("Ledger of the token", ledger)
+            .text("Ledger of the token", PrincipalText(&ledger))
             .text("Ledger's fee", self.fee_text(ledger));
         Ok(of_channel(message, id)
             .text("For", participant(part, params.participants().len()))
@@ -200,9 +201,9 @@ impl Adjudicator {
         };
         let message = Message::new("Withdraw from a payment channel")
             .text("Amount, the fee included", amount)
-            .text("Ledger of the token", ledger)
+            .text("Ledger of the token", PrincipalText(&ledger))
             .text("Ledger's fee", self.fee_text(ledger))
-            .text("Receiver", request.receiver);
+            .text("Receiver", AccountText(&request.receiver));
         Ok(of_channel(message, id)
             .text(
                 "Of",
@@ -271,7 +272,7 @@ fn payouts(message: Message, balances: &Balances, assets: Option<&[AssetId]>) ->
             let ledger = assets.and_then(|assets| assets.get(index));
             let ledger = ledger.map(|asset| {
                 let Asset::Icrc(ledger) = convert::asset_to_candid(asset);
-                format!("on ledger {ledger}")
+                format!("on ledger {}", PrincipalText(&ledger))
             });
             let ledger = ledger.unwrap_or_else(|| "on a ledger not known here".into());
             let row = row.iter().enumerate();

@@ -40,20 +40,23 @@ pub(super) enum Found {
 
 impl Known {
     pub(super) fn of(fees: &Table, journal: &Table) -> Self {
-        let fees = fees.from(ZERO).map(|(key, fee)| {
-            let ledger = Principal::take(&mut Reader::new(&key));
-            (ledger.expect("it was written so"), decode(&fee))
-        });
-        let entries = journal.from(ZERO);
-        let in_flight = entries.map(|(key, record)| {
-            let entry: Entry = decode(&record);
-            ((entry.channel, entry.asset), number_of(&key))
-        });
-        Self {
-            fees: fees.collect(),
-            in_flight: in_flight.collect(),
+        // One by one: to collect them, they would be sorted, by 40 KB of code.
+        let mut known = Self {
+            fees: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
             channel: RefCell::default(),
             entry: RefCell::default(),
+        };
+        for (key, fee) in fees.from(ZERO) {
+            let ledger = Principal::take(&mut Reader::new(&key));
+            let ledger = ledger.expect("it was written so");
+            known.fees.insert(ledger, decode(&fee));
         }
+        for (key, record) in journal.from(ZERO) {
+            let entry: Entry = decode(&record);
+            let place = (entry.channel, entry.asset);
+            known.in_flight.insert(place, number_of(&key));
+        }
+        known
     }
 }

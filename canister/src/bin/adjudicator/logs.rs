@@ -5,6 +5,7 @@ use std::fmt::Display;
 use perun_canister::Adjudicator;
 use perun_canister::journal::{Entry, JournalNumber};
 use perun_canister::logs::{Level, Throttle, line};
+use perun_canister::text::PrincipalText;
 use perun_canister::verdict::Answer;
 use perun_canister_api::INTERFACE;
 
@@ -67,7 +68,7 @@ pub fn answered(number: JournalNumber, entry: &Entry, answer: &Answer) {
     };
     let facts: [(&str, &dyn Display); 8] = [
         ("journal", &number.0),
-        ("ledger", &entry.ledger),
+        ("ledger", &PrincipalText(&entry.ledger)),
         ("channel", &entry.channel),
         ("amount", &entry.amount),
         ("fee", &entry.fee),
