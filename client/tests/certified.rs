@@ -2,6 +2,8 @@
 
 mod world;
 
+use std::time::Duration;
+
 use candid::Decode;
 use ic_agent::Agent;
 use ic_agent::hash_tree::HashTree;
@@ -9,11 +11,11 @@ use perun_canister_api::{
     ChannelRequest, Event, EventsError, EventsPage, EventsRequest, QueryError, Rank, StateAnswer,
     convert,
 };
-use perun_client::chain::Cursor;
-use perun_client::{Adjudicator, Door, Unproven, WrongAnswer};
+use perun_client::chain::{Chain, Cursor};
+use perun_client::{Adjudicator, Door, Funder, Unproven, WrongAnswer};
 use perun_protocol::ChannelId;
 use serde_bytes::ByteBuf;
-use world::{ALICE, FIRST, SECOND, TestChannel, World, user};
+use world::{ALICE, BOB, FIRST, Proxy, SECOND, TestChannel, World, user};
 
 /// A world with two channels, of which the first has a registered state: five events.
 async fn disputed() -> (World, [TestChannel; 2]) {
@@ -300,6 +302,55 @@ async fn the_watch_goes_on_by_queries() {
     assert_eq!(follower.poll().await.unwrap().touched, [].into());
     assert_eq!(updates(&world), before, "one node has answered");
     let _ = first;
+}
+
+/// What a node does not tell is not taken for not having happened.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_behind_or_silent_makes_nobody_believe_what_was() {
+    let (world, [first, second]) = disputed().await;
+    let proxy = Proxy::before(&world).await;
+    // It says what it says with a signature of its own.
+    let agent = Agent::builder()
+        .with_url(proxy.url())
+        .with_verify_query_signatures(false)
+        .build()
+        .unwrap();
+    agent.set_root_key(world.server.root_key());
+    let chain = Chain::new(Funder::new(Adjudicator::new(agent, world.adjudicator)));
+    let mut follower = chain.follower(Cursor::START);
+    follower.poll().await.unwrap();
+
+    // From now on the node shows what is true at this moment.
+    proxy.repeat_answer("query_events");
+    let told = follower.poll().await.unwrap();
+    assert_eq!((told.touched, told.cursor.next), ([].into(), 5));
+    world.deposit(&second, SECOND, 5, Door::Approval).await;
+    let all = world.adjudicator_for(BOB).await.events(None, 5, 1).await;
+    let happened_at = all.unwrap().events[0].at;
+    let seen = follower.poll().await.unwrap();
+    assert_eq!(proxy.lost(), 2, "the node has answered");
+    assert_eq!(seen.touched, [].into());
+    assert_eq!(seen.as_of, told.as_of, "it is as of then");
+    assert!(seen.as_of <= happened_at);
+
+    // Once that is some while ago, it is worth nothing: the subnet is asked.
+    world.advance(Duration::from_secs(11));
+    chain.time().await.unwrap();
+    let seen = follower.poll().await.unwrap();
+    assert_eq!(proxy.lost(), 3, "the node has answered");
+    assert_eq!(seen.touched, [second.params.id()].into());
+    assert!(seen.as_of > happened_at);
+    // Nor does it lead back: what it shows lacks what was seen.
+    let again = follower.poll().await.unwrap();
+    assert_eq!((again.touched, again.cursor), ([].into(), seen.cursor));
+    assert!(again.as_of > seen.as_of);
+
+    // A node that says nothing is not waited for long.
+    proxy.heal();
+    proxy.hold_queries("query_events");
+    world.deposit(&first, FIRST, 5, Door::DepositAccount).await;
+    let seen = follower.poll().await.unwrap();
+    assert_eq!(seen.touched, [first.params.id()].into());
 }
 
 /// The witness is what ICRC-3 has: a plain hash tree.

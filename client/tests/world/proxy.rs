@@ -1,7 +1,8 @@
-//! A proxy on the way to the replica that loses answers: the call has run, and nobody learns it.
+//! A proxy on the way to the replica that loses answers: the call has run, and nobody learns it. Or that
+//! answers queries in the place of a node that is behind, or silent.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,7 +20,20 @@ struct Rule {
     pattern: Vec<u8>,
     left: usize,
     lost: usize,
-    before: bool,
+    fate: Fate,
+}
+
+/// What becomes of a request.
+#[derive(Clone)]
+enum Fate {
+    /// It does not run.
+    NotPassedOn,
+    /// It runs, and its answer is lost.
+    NotAnswered,
+    /// Of queries only: the first answer is given to all that follow, too.
+    AnsweredBy(Arc<OnceLock<Vec<u8>>>),
+    /// Of queries only: there is no answer, and the connection stays.
+    Held,
 }
 
 impl Proxy {
@@ -43,15 +57,25 @@ impl Proxy {
 
     /// Loses the answers to the next `count` calls of this method, which run.
     pub fn lose_answers(&self, method: &str, count: usize) {
-        self.add(method, count, false);
+        self.add(method, count, Fate::NotAnswered);
     }
 
     /// Loses the next `count` calls of this method, which do not run.
     pub fn lose_calls(&self, method: &str, count: usize) {
-        self.add(method, count, true);
+        self.add(method, count, Fate::NotPassedOn);
     }
 
-    fn add(&self, method: &str, count: usize, before: bool) {
+    /// Gives the answer to the next query of this method to all queries of it from then on.
+    pub fn repeat_answer(&self, method: &str) {
+        self.add(method, usize::MAX, Fate::AnsweredBy(Arc::default()));
+    }
+
+    /// Answers no query of this method any more.
+    pub fn hold_queries(&self, method: &str) {
+        self.add(method, usize::MAX, Fate::Held);
+    }
+
+    fn add(&self, method: &str, count: usize, fate: Fate) {
         // CBOR: a text of less than 24 bytes has its length in its first byte.
         let length = u8::try_from(method.len()).unwrap();
         assert!(length < 24, "{method}");
@@ -62,7 +86,7 @@ impl Proxy {
             pattern,
             left: count,
             lost: 0,
-            before,
+            fate,
         });
     }
 
@@ -94,32 +118,46 @@ async fn pass(mut client: TcpStream, upstream: &str, rules: &Mutex<Vec<Rule>>) -
     loop {
         let request = read_message(&mut client).await?;
         let fate = fate(&request, rules);
-        if fate == Some(true) {
-            return Ok(());
+        match &fate {
+            Some(Fate::NotPassedOn) => return Ok(()),
+            Some(Fate::Held) => std::future::pending().await,
+            Some(Fate::AnsweredBy(first)) => {
+                if let Some(answer) = first.get() {
+                    client.write_all(answer).await?;
+                    continue;
+                }
+            }
+            Some(Fate::NotAnswered) | None => {}
         }
         let mut server = TcpStream::connect(upstream).await?;
         server.write_all(&request).await?;
         let answer = read_message(&mut server).await?;
-        if fate == Some(false) {
-            return Ok(());
+        match fate {
+            Some(Fate::NotAnswered) => return Ok(()),
+            Some(Fate::AnsweredBy(first)) => client.write_all(first.get_or_init(|| answer)).await?,
+            Some(Fate::NotPassedOn | Fate::Held) | None => client.write_all(&answer).await?,
         }
-        client.write_all(&answer).await?;
     }
 }
 
-/// Whether a request is to be lost before it runs (`true`) or its answer after it (`false`).
-fn fate(request: &[u8], rules: &Mutex<Vec<Rule>>) -> Option<bool> {
+/// What becomes of a request, if it is anything but an answer.
+fn fate(request: &[u8], rules: &Mutex<Vec<Rule>>) -> Option<Fate> {
     let mut rules = rules.lock().unwrap();
     let contains = |pattern: &[u8]| {
         let mut windows = request.windows(pattern.len());
         windows.any(|window| window == pattern)
     };
+    let is_query = contains(b"/query HTTP");
+    let concerns = |fate: &Fate| match fate {
+        Fate::NotPassedOn | Fate::NotAnswered => true,
+        Fate::AnsweredBy(_) | Fate::Held => is_query,
+    };
     let rule = rules
         .iter_mut()
-        .find(|rule| rule.left > 0 && contains(&rule.pattern))?;
+        .find(|rule| rule.left > 0 && concerns(&rule.fate) && contains(&rule.pattern))?;
     rule.left -= 1;
     rule.lost += 1;
-    Some(rule.before)
+    Some(rule.fate.clone())
 }
 
 /// One HTTP message with a length, head and body.
