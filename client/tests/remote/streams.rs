@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,9 +11,13 @@ use perun_client::remote::{Stream, StreamFiles, StreamStatus};
 use perun_protocol::dispute::Rank;
 use perun_protocol::remote::{RemoteMessage, Watch};
 use perun_protocol::{PartIdx, Participant, SecretKey, SignedState, Signer as _, Version};
-use perun_watch_stream::{Author, Heard, Record, Storage, Subscriber};
+use perun_watch_relay::frames::Side;
+use perun_watch_relay::{Line, RelayEnd, Server, line};
+use perun_watch_stream::{Author, Heard, Number, Record, Storage, Subscriber, Transport as _};
 use rand_core::OsRng;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use crate::device::{Device, first_watch, next_watch};
@@ -115,13 +120,16 @@ impl Publisher {
         self.publish(version, &message).await;
     }
 
+    /// Waits for the next ack of this version; those of older ones are passed over.
     async fn acked(&mut self, version: u64) {
-        let acked = loop {
+        loop {
             if let Heard::Acked { acked, .. } = self.hear().await {
-                break acked;
+                assert!(acked.version <= Version::new(version), "{acked:?}");
+                if acked.version == Version::new(version) {
+                    return;
+                }
             }
-        };
-        assert_eq!(acked.version, Version::new(version));
+        }
     }
 
     /// Nothing is said for a while.
@@ -131,12 +139,12 @@ impl Publisher {
     }
 }
 
-type Line = (mpsc::Sender<Vec<u8>>, mpsc::Receiver<Vec<u8>>);
+type Ends = (mpsc::Sender<Vec<u8>>, mpsc::Receiver<Vec<u8>>);
 
 fn follow(
     node: &Node,
     subscriber: Subscriber<StreamFiles>,
-) -> (Line, watch::Receiver<StreamStatus>) {
+) -> (Ends, watch::Receiver<StreamStatus>) {
     let (to_service, incoming) = mpsc::channel(8);
     let (outgoing, from_service) = mpsc::channel(8);
     let stream = Stream {
@@ -184,6 +192,86 @@ fn what_a_device_published_refutes_an_old_state() {
         assert_eq!(device.author.guarded_by(newest.version()), 1);
         until("the status", || status.borrow().is_member == Some(true)).await;
         // From here on the device is silent.
+        let adjudicator = world.adjudicator_for(9).await;
+        let registered = adjudicator.dispute(&channel.params, &old);
+        soon("a registration", registered).await.unwrap();
+        stands(&world, &channel, &newest).await;
+    });
+}
+
+/// What a device does at its relay: publishes orders, and waits until each is acknowledged.
+fn publish_at(
+    mut author: Author<Memory>,
+    relay: SocketAddr,
+    orders: Vec<(Version, RemoteMessage)>,
+) -> Author<Memory> {
+    let mut end = RelayEnd::connect(relay, Duration::from_secs(20)).unwrap();
+    end.send(&author.announcement()).unwrap();
+    let stream = author.stream();
+    end.follow(Side::Watchers, stream, Number(0)).unwrap();
+    while author.recipient_count() == 0 {
+        let message = end.next(Duration::from_secs(20)).unwrap();
+        let _ = author.receive(&message.expect("somebody subscribes"));
+    }
+    end.send(author.open_epoch(&mut OsRng).unwrap()).unwrap();
+    for (version, message) in orders {
+        let packet = author.publish(version, &[], &message.encode());
+        end.send(packet.unwrap()).unwrap();
+        while author.guarded_by(version) == 0 {
+            let message = end.next(Duration::from_secs(60)).unwrap();
+            // Subscriptions and acks from before come again.
+            let _ = author.receive(&message.expect("somebody acknowledges"));
+        }
+    }
+    author
+}
+
+#[test]
+fn a_relay_that_restarts_only_delays() {
+    story(async {
+        let world = World::new().await;
+        let network = Network::new(6);
+        let channel = world.funded(1, STATE).await;
+        let [old, middle, newest] = [0, 3, 7].map(|version| channel.signed(version, STATE, STATE));
+        let node = Node::start(&world, &network, 2).await;
+        let settings = perun_watch_relay::Settings::new(empty_folder("relay"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let relay = Server::start(listener, settings.clone()).await.unwrap();
+        let address = relay.address();
+
+        let key = &channel.keys[1];
+        let id = channel.params.id();
+        let mut author = Author::create(Memory::default(), id, key, &mut OsRng).unwrap();
+        author.allow(seed_key()).unwrap();
+        let participant = Participant::Secp256k1(key.public_key());
+        let files = StreamFiles::open(&empty_folder("over-relay")).unwrap();
+        let announcement = author.announcement();
+        let rng = &mut OsRng;
+        let follows = Subscriber::follow(files, &announcement, id, participant, &SEED, rng);
+        // The watcher comes first: the relay knows nothing of the stream yet.
+        let Line { incoming, outgoing } =
+            line::follow(address.to_string(), author.stream(), seed_key());
+        let status = node.service.follow(Stream {
+            subscriber: follows.unwrap(),
+            incoming,
+            outgoing,
+        });
+        let message = |watch| RemoteMessage::Watch(Box::new(watch));
+        let first = message(first_watch(&channel, SECOND, &middle, account(177)));
+        let orders = vec![(middle.version(), first)];
+        let publishing = spawn_blocking(move || publish_at(author, address, orders));
+        let author = soon("an ack", publishing).await.unwrap();
+
+        drop(relay);
+        sleep(Duration::from_millis(300)).await;
+        let listener = TcpListener::bind(address).await.unwrap();
+        let _relay = Server::start(listener, settings).await.unwrap();
+        let next = message(next_watch(&channel, SECOND, Some(&newest)));
+        let orders = vec![(newest.version(), next)];
+        let publishing = spawn_blocking(move || publish_at(author, address, orders));
+        soon("an ack", publishing).await.unwrap();
+        assert_eq!(status.borrow().ended, None);
+
         let adjudicator = world.adjudicator_for(9).await;
         let registered = adjudicator.dispute(&channel.params, &old);
         soon("a registration", registered).await.unwrap();

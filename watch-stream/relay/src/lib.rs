@@ -13,6 +13,7 @@
 //! | `files` | what survives a restart |
 //! | `frames` | requests and answers as bytes |
 //! | `server` | connections and their quotas |
+//! | `line` | a watcher's side, which comes back whenever it breaks |
 //! | `end` | the other side: a [`Transport`](perun_watch_stream::Transport) for devices and watchers |
 //!
 //! Nobody has to trust a relay: it can't read, change or make messages, only keep them back. It has to
@@ -41,11 +42,13 @@
 pub mod end;
 mod files;
 pub mod frames;
+pub mod line;
 mod relay;
 pub mod server;
 mod stream;
 
 pub use end::RelayEnd;
 pub use frames::Refusal;
+pub use line::Line;
 pub use relay::Limits;
 pub use server::{Server, Settings};
