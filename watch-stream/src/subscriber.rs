@@ -20,6 +20,7 @@ mod epochs;
 mod forks;
 mod record;
 
+use ed25519_dalek::SigningKey;
 use heapless::Vec;
 use perun_protocol::{ChannelId, Participant, Version};
 use rand_core::{CryptoRng, RngCore};
@@ -48,6 +49,7 @@ use crate::wrap;
 pub struct Subscriber<S> {
     storage: S,
     kept: Kept,
+    signing: SigningKey,
     id: WatcherId,
     sequence: Sequence,
     epochs: Epochs,
@@ -189,7 +191,7 @@ impl<S: Storage> Subscriber<S> {
             self.kept.announcement_id,
             &self.kept.announcement.keys().wrapping,
             number,
-            &keys::signing_key(&self.kept.seed),
+            &self.signing,
             &wrapping,
             rng,
         )
@@ -200,9 +202,14 @@ impl<S: Storage> Subscriber<S> {
     /// Tells the author that we leave.
     pub fn unsubscribe(&mut self) -> Result<[u8; UNSUBSCRIPTION_LENGTH], SendError<S::Error>> {
         let number = self.sequence.take(&mut self.storage)?;
-        let key = keys::signing_key(&self.kept.seed);
         let announcement = self.kept.announcement_id;
-        Ok(keys::unsubscribe(self.stream(), announcement, number, &key))
+        let stream = self.stream();
+        Ok(keys::unsubscribe(
+            stream,
+            announcement,
+            number,
+            &self.signing,
+        ))
     }
 
     /// Takes up a message of the author; what it masks is put into `text`, which holds any message's with
@@ -280,7 +287,7 @@ impl<S: Storage> Subscriber<S> {
             public_length: 0,
             masked_length: 0,
         };
-        Ok(ack.message(header, &keys::signing_key(&self.kept.seed)))
+        Ok(ack.message(header, &self.signing))
     }
 
     /// Makes a new key for keyloads, which acks name until a keyload is sealed to it; the old one is then
@@ -331,12 +338,14 @@ impl<S: Storage> Subscriber<S> {
     }
 
     fn assemble(storage: S, kept: Kept, sequence: Sequence) -> Self {
-        let key = keys::signing_key(&kept.seed);
-        let id = WatcherId::of(kept.announcement.stream(), key.verifying_key().as_bytes());
+        let signing = keys::signing_key(&kept.seed);
+        let key = signing.verifying_key();
+        let id = WatcherId::of(kept.announcement.stream(), key.as_bytes());
         Self {
             storage,
             newest: kept.stored,
             kept,
+            signing,
             id,
             sequence,
             epochs: Epochs::default(),
