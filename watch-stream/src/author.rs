@@ -14,6 +14,8 @@
 //!   watchers.
 //! - A change of watchers is stored before it counts, and nothing changes before a signature was verified.
 
+mod hearing;
+mod publishing;
 mod record;
 mod watchers;
 
@@ -22,30 +24,23 @@ use heapless::Vec;
 use perun_protocol::{ChannelId, Signer, Version};
 use rand_core::{CryptoRng, RngCore};
 
+pub use self::hearing::Heard;
+pub(crate) use self::publishing::VERSION_LENGTH;
+pub use self::publishing::{PACKET_OVERHEAD, TAGGED_OVERHEAD};
 use self::record::Kept;
 pub use self::watchers::{Acked, Watcher};
-use self::watchers::{Watchers, recipients, with_subscription};
-use crate::ack::Ack;
+use self::watchers::{Watchers, recipients};
 use crate::announcement::{ANNOUNCEMENT_LENGTH, Announcement, AuthorKeys};
 use crate::chain::{Chain, MAX_EPOCH_PACKETS};
-use crate::cipher::{self, MASKED_OVERHEAD, NONCE_LENGTH, Secret, TAG_LENGTH};
-use crate::error::{ReceiveError, Refused, SendError, StartError};
+use crate::cipher::Secret;
+use crate::error::{SendError, StartError};
 use crate::export::{self, Export};
-use crate::header::{Epoch, HEADER_LENGTH, Header, Kind, MessageId, Number, StreamId};
-use crate::keyload::{self, push};
+use crate::header::{Epoch, MessageId, Number, StreamId};
 use crate::keys::{self, WatcherId};
-use crate::message::{MAX_MESSAGE_LENGTH, Message, SIGNATURE_LENGTH, SignedHeader};
+use crate::message::{MAX_MESSAGE_LENGTH, Message};
 use crate::sequence::Sequence;
 use crate::storage::{Record, RecordBytes, Storage};
 use crate::wrap;
-
-/// Bytes of the channel version in front of a packet's payload.
-pub(crate) const VERSION_LENGTH: usize = 8;
-/// Bytes that a packet takes besides its public part and payload.
-pub const PACKET_OVERHEAD: usize =
-    HEADER_LENGTH + MASKED_OVERHEAD + VERSION_LENGTH + SIGNATURE_LENGTH;
-/// Bytes that a tagged packet takes besides its payload.
-pub const TAGGED_OVERHEAD: usize = HEADER_LENGTH + MASKED_OVERHEAD;
 
 /// The one who publishes in a stream.
 pub struct Author<S> {
@@ -68,25 +63,6 @@ pub struct Author<S> {
 struct Running {
     chain: Chain,
     tagged: Number,
-}
-
-/// What a watcher's message did.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Heard {
-    /// A watcher subscribed, or brought a new key. An epoch is due.
-    Subscribed(WatcherId),
-    /// A watcher left, and is no longer allowed. An epoch is due.
-    Unsubscribed(WatcherId),
-    /// A watcher said what it has stored.
-    Acked {
-        /// Who.
-        watcher: WatcherId,
-        /// What.
-        acked: Acked,
-        /// It saw numbers or an epoch that this author has not used yet: this is an old copy of the
-        /// author, and must [`Author::jump`] before it publishes anything.
-        is_ahead: bool,
-    },
 }
 
 impl<S: Storage> Author<S> {
@@ -174,137 +150,6 @@ impl<S: Storage> Author<S> {
         self.store(changed).map_err(SendError::Storage)?;
         self.running = None;
         Ok(())
-    }
-
-    /// Takes up a watcher's message.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<Heard, ReceiveError<S::Error>> {
-        let message = Message::parse(bytes)?;
-        let header = message.header();
-        if header.stream != self.stream() {
-            return Err(Refused::OtherStream.into());
-        }
-        match header.kind {
-            Kind::Subscription => self.subscribed(&message),
-            Kind::Unsubscription => self.unsubscribed(&message),
-            Kind::Ack => self.acked(&message),
-            kind => Err(Refused::Unexpected(kind).into()),
-        }
-    }
-
-    /// Opens an epoch and returns its keyload. Seals a fresh secret to each watcher that has subscribed.
-    pub fn open_epoch(
-        &mut self,
-        rng: &mut (impl RngCore + CryptoRng),
-    ) -> Result<&[u8], SendError<S::Error>> {
-        let count = self.recipient_count();
-        if count == 0 {
-            return Err(SendError::NoWatchers);
-        }
-        let (epoch, number) = self.sequence.take_epoch(&mut self.storage)?;
-        let header = Header {
-            kind: Kind::Keyload,
-            is_restart: self.head.is_none(),
-            has_next_key: false,
-            stream: self.stream(),
-            epoch,
-            number,
-            previous: self.head.unwrap_or(self.announcement_id),
-            public_length: keyload::public_length(count) as u16,
-            masked_length: 0,
-        };
-        self.keyload.clear();
-        push(&mut self.keyload, &header.encode());
-        let chain = keyload::write(&header, recipients(&self.watchers), &mut self.keyload, rng);
-        self.head = Some(sign(&self.signing, &header, &mut self.keyload));
-        self.running = Some(Running {
-            chain,
-            tagged: Number(0),
-        });
-        Ok(&self.keyload)
-    }
-
-    /// Publishes a state: `payload` masked, with the channel `version` that it has; `public` for everybody to
-    /// read. Payload and public part have together at most [`MAX_MESSAGE_LENGTH`]` - `[`PACKET_OVERHEAD`]
-    /// bytes. Refused if a newer version was published since the start.
-    pub fn publish(
-        &mut self,
-        version: Version,
-        public: &[u8],
-        payload: &[u8],
-    ) -> Result<&[u8], SendError<S::Error>> {
-        let length = PACKET_OVERHEAD + public.len() + payload.len();
-        if length > MAX_MESSAGE_LENGTH {
-            return Err(SendError::TooLong { length });
-        }
-        match self.published {
-            Some(newest) if version < newest => return Err(SendError::OldVersion { newest }),
-            _ => {}
-        }
-        let (Some(running), Some(previous)) = (&mut self.running, self.head) else {
-            return Err(SendError::EpochDue);
-        };
-        if !running.chain.covers(running.chain.next()) {
-            return Err(SendError::EpochDue);
-        }
-        let number = self.sequence.take(&mut self.storage)?;
-        let header = Header {
-            kind: Kind::Packet,
-            is_restart: false,
-            has_next_key: false,
-            stream: self.announcement.stream(),
-            epoch: running.chain.epoch,
-            number,
-            previous,
-            public_length: public.len() as u16,
-            masked_length: (MASKED_OVERHEAD + VERSION_LENGTH + payload.len()) as u16,
-        };
-        // Only this takes numbers while the epoch runs, so number and chain go together.
-        let key = running.chain.step();
-        let version_bytes = version.number().to_be_bytes();
-        self.packet.clear();
-        write_masked(
-            &mut self.packet,
-            &key,
-            &header,
-            public,
-            &[&version_bytes, payload],
-        );
-        self.head = Some(sign(&self.signing, &header, &mut self.packet));
-        self.published = Some(version);
-        Ok(&self.packet)
-    }
-
-    /// A sign of life: a tagged packet with `payload`, at most [`MAX_MESSAGE_LENGTH`]` -
-    /// `[`TAGGED_OVERHEAD`] bytes. It names the newest signed message, so that a watcher sees that it misses
-    /// something. Every watcher could have made it; nothing may rest on it.
-    pub fn heartbeat(
-        &mut self,
-        payload: &[u8],
-    ) -> Result<Vec<u8, MAX_MESSAGE_LENGTH>, SendError<S::Error>> {
-        let length = TAGGED_OVERHEAD + payload.len();
-        if length > MAX_MESSAGE_LENGTH {
-            return Err(SendError::TooLong { length });
-        }
-        let (Some(running), Some(previous)) = (&mut self.running, self.head) else {
-            return Err(SendError::EpochDue);
-        };
-        let count = running.tagged;
-        running.tagged = count.plus(1).ok_or(SendError::EpochDue)?;
-        let header = Header {
-            kind: Kind::Tagged,
-            is_restart: false,
-            has_next_key: false,
-            stream: self.announcement.stream(),
-            epoch: running.chain.epoch,
-            number: count,
-            previous,
-            public_length: 0,
-            masked_length: (MASKED_OVERHEAD + payload.len()) as u16,
-        };
-        let key = running.chain.tagged(count);
-        let mut bytes = Vec::new();
-        write_masked(&mut bytes, &key, &header, &[], &[payload]);
-        Ok(bytes)
     }
 
     /// Leaves a wide range of numbers and epochs out: for a copy that learned that it is an old one
@@ -427,88 +272,4 @@ impl<S: Storage> Author<S> {
         self.watchers = watchers;
         Ok(())
     }
-
-    fn subscribed(&mut self, message: &Message<'_>) -> Result<Heard, ReceiveError<S::Error>> {
-        let keys = keys::subscribed(message, self.announcement_id, &self.wrapping)?;
-        let number = message.header().number;
-        let (changed, id) = with_subscription(&self.watchers, &keys, number)?;
-        self.store(changed).map_err(ReceiveError::Storage)?;
-        self.running = None;
-        Ok(Heard::Subscribed(id))
-    }
-
-    fn unsubscribed(&mut self, message: &Message<'_>) -> Result<Heard, ReceiveError<S::Error>> {
-        let id = keys::unsubscribed(message)?;
-        let position = self.signer(id, message)?;
-        self.watchers[position].check_newer(message.header().number)?;
-        let mut changed = self.watchers.clone();
-        changed.remove(position);
-        self.store(changed).map_err(ReceiveError::Storage)?;
-        self.running = None;
-        Ok(Heard::Unsubscribed(id))
-    }
-
-    fn acked(&mut self, message: &Message<'_>) -> Result<Heard, ReceiveError<S::Error>> {
-        let ack = Ack::parse(message)?;
-        let position = self.signer(ack.watcher, message)?;
-        let header = message.header();
-        self.watchers[position].check_newer(header.number)?;
-        let current = self.watchers[position].wrapping.map(|(key, _)| key);
-        let acked = Acked {
-            number: header.number,
-            version: ack.version,
-            contiguous: ack.contiguous,
-        };
-        let mut changed = self.watchers.clone();
-        changed[position].acked = Some(acked);
-        match ack.next_key {
-            Some(key) if current.is_some_and(|current| current != key) => {
-                changed[position].wrapping = Some((key, header.number));
-                self.store(changed).map_err(ReceiveError::Storage)?;
-            }
-            _ => self.watchers = changed,
-        }
-        Ok(Heard::Acked {
-            watcher: ack.watcher,
-            acked,
-            is_ahead: ack.contiguous >= self.sequence.next()
-                || header.epoch > self.sequence.epoch(),
-        })
-    }
-
-    /// Where in the table the watcher is that signed `message`.
-    fn signer(&self, id: WatcherId, message: &Message<'_>) -> Result<usize, Refused> {
-        let position = self.watchers.iter().position(|it| it.id == id);
-        let position = position.ok_or(Refused::NotAllowed)?;
-        let key = &self.watchers[position].signing_key;
-        match message.signed() {
-            Some(signed) if signed.is_signed_by(key) => Ok(position),
-            _ => Err(Refused::WrongSignature),
-        }
-    }
-}
-
-/// Appends header, public part and masked text to the empty `out`.
-fn write_masked(
-    out: &mut Vec<u8, MAX_MESSAGE_LENGTH>,
-    key: &[u8; 32],
-    header: &Header,
-    public: &[u8],
-    text: &[&[u8]],
-) {
-    push(out, &header.encode());
-    push(out, public);
-    let bound = out.len();
-    push(out, &[0; NONCE_LENGTH]);
-    text.iter().for_each(|part| push(out, part));
-    push(out, &[0; TAG_LENGTH]);
-    let (bound, masked) = out.split_at_mut(bound);
-    cipher::mask(key, bound, masked);
-}
-
-/// Appends the signature and returns the message's name.
-fn sign(key: &SigningKey, header: &Header, out: &mut Vec<u8, MAX_MESSAGE_LENGTH>) -> MessageId {
-    let signed = SignedHeader::sign(key, header, &out[HEADER_LENGTH..]);
-    push(out, signed.signature());
-    signed.id()
 }

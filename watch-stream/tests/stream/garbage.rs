@@ -160,6 +160,20 @@ proptest! {
         goes_on(&mut world)?;
     }
 
+    /// As fuzzing tells it, for a short while.
+    #[test]
+    fn a_strangers_story(bytes in prop::collection::vec(any::<u8>(), 0..4_000)) {
+        // Lengths that leave room for many steps.
+        let mut bytes = bytes;
+        let mut position = 1;
+        while position < bytes.len() {
+            bytes[position] = 0;
+            let length = bytes.get(position + 1).copied().unwrap_or(0);
+            position += 3 + usize::from(length);
+        }
+        crate::stranger::tells(&bytes);
+    }
+
     /// Records that are not what was written are told, and never half taken up.
     #[test]
     fn damaged_records(

@@ -13,4 +13,5 @@ mod order;
 mod policy;
 mod power;
 mod story;
+mod stranger;
 mod transports;
