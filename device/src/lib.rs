@@ -25,7 +25,8 @@
 //! - What a signature needs to survive a power cut is in the flash before the signature leaves, so no
 //!   version is ever signed twice.
 //! - A payment is accepted, and reported received, only after a watcher has stored the state that it
-//!   leads to, and only if a watcher has seen the channel funded and undisputed recently.
+//!   leads to, and as many of those who follow its [`stream`] as the settings ask for, and only if a
+//!   watcher has seen the channel funded and undisputed recently.
 //! - After a start nothing is signed in a channel before a watcher and the peer have shown how far
 //!   it is: the flash may be an old copy.
 //! - Nothing that a stranger, a peer or a watcher sends makes it panic, or take more memory than its

@@ -65,7 +65,10 @@ pub struct StreamStatus {
 
 /// Who wants to be told what the service tells a device about a channel.
 #[derive(Default)]
-pub(super) struct Streams(Mutex<HashMap<(PublicKey, ChannelId), watch::Sender<Option<Told>>>>);
+pub(super) struct Streams(Mutex<HashMap<Followed, watch::Sender<Option<Told>>>>);
+
+/// A device, and the channel that its stream is about.
+type Followed = (PublicKey, ChannelId);
 
 /// What the service told.
 #[derive(Clone, Copy, Debug)]
