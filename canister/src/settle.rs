@@ -77,7 +77,7 @@ impl Adjudicator {
     /// Writes an entry down under a new number.
     pub(crate) fn reserve(&mut self, entry: Entry) -> JournalNumber {
         let number = self.store.take_journal_number();
-        self.store.add_entry(number, entry);
+        self.store.set_entry(number, &entry);
         number
     }
 

@@ -2,6 +2,7 @@
 //!
 //! An upgrade therefore saves and restores nothing: the new code opens what the old code left.
 
+mod journal;
 mod keys;
 mod known;
 mod log;
@@ -17,7 +18,8 @@ use crate::channel::Channel;
 use crate::clock::{Clock, Uptime};
 use crate::config::Config;
 use crate::journal::{Entry, JournalNumber};
-use crate::store::keys::{TIME_BYTES, ZERO, key, number_of, numbered, part, time_of, timed};
+use crate::store::journal::Journal;
+use crate::store::keys::{TIME_BYTES, ZERO, key, part, time_of, timed};
 use crate::store::known::{Found, Known};
 use crate::store::log::{Log, Place, from_place, to_place};
 use crate::store::table::Table;
@@ -41,13 +43,12 @@ type FinishedKey = [u8; 20];
 /// an event traps and changes nothing.
 const BUCKET_PAGES: u16 = 32;
 
-// What lies in which part of stable memory. Never reuse a number; 6 and 11 were some.
+// What lies in which part of stable memory. Never reuse a number; 5, 6 and 11 were some.
 const CONFIG: MemoryId = MemoryId::new(0);
 const CLOCK: MemoryId = MemoryId::new(1);
 const FEES: MemoryId = MemoryId::new(2);
 const CHANNELS: MemoryId = MemoryId::new(3);
 const WINDOWS: MemoryId = MemoryId::new(4);
-const JOURNAL: MemoryId = MemoryId::new(5);
 const NEXT_JOURNAL_NUMBER: MemoryId = MemoryId::new(7);
 const EVENTS: MemoryId = MemoryId::new(8);
 const EVENT_PLACES: MemoryId = MemoryId::new(9);
@@ -56,6 +57,7 @@ const FINISHED: MemoryId = MemoryId::new(12);
 const FINISHING: MemoryId = MemoryId::new(13);
 const BALANCES: MemoryId = MemoryId::new(14);
 const REGISTRATIONS: MemoryId = MemoryId::new(15);
+const JOURNAL: MemoryId = MemoryId::new(16);
 
 /// Bytes of stable memory, by what lies there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,7 +79,7 @@ pub struct Store {
     channels: Table,
     // By deadline, so that the open windows are found without looking at the channels.
     windows: Table,
-    journal: Table,
+    journal: Journal<Memory>,
     next_journal_number: StableCell<u64, Memory>,
     /// What happened.
     pub(crate) log: Log<Memory>,
@@ -96,18 +98,15 @@ impl Store {
     /// Opens what lies in `memory`, or lays it out if it is empty.
     pub fn open(memory: DefaultMemoryImpl) -> Self {
         let manager = MemoryManager::init_with_bucket_size(memory, BUCKET_PAGES);
-        let (fees, journal) = (
-            Table::init(manager.get(FEES)),
-            Table::init(manager.get(JOURNAL)),
-        );
+        let fees = Table::init(manager.get(FEES));
         Self {
-            known: Known::of(&fees, &journal),
+            known: Known::of(&fees),
             config: StableCell::init(manager.get(CONFIG), Stored(None)),
             clock: StableCell::init(manager.get(CLOCK), Stored(Clock::default())),
             fees,
             channels: Table::init(manager.get(CHANNELS)),
             windows: Table::init(manager.get(WINDOWS)),
-            journal,
+            journal: Journal::init(manager.get(JOURNAL)),
             next_journal_number: StableCell::init(manager.get(NEXT_JOURNAL_NUMBER), 0),
             log: Log::init(
                 manager.get(EVENT_PLACES),
@@ -275,47 +274,28 @@ impl Store {
     }
 
     pub fn entry(&self, number: JournalNumber) -> Option<Entry> {
-        let mut known = self.known.entry.borrow_mut();
-        if known.as_ref().is_none_or(|(of, _)| *of != number) {
-            let record = self.journal.get(&numbered(number))?;
-            *known = Some((number, decode(&record)));
-        }
-        known.as_ref().map(|(_, entry)| entry.clone())
+        self.journal.get(number)
     }
 
-    /// Writes a new entry and marks its channel and asset as in flight.
-    pub fn add_entry(&mut self, number: JournalNumber, entry: Entry) {
-        let place = (entry.channel, entry.asset);
-        self.known.in_flight.insert(place, number);
-        self.set_entry(number, &entry);
-    }
-
-    /// Writes an entry whose channel and asset stay the same.
+    /// Writes an entry, old or new. An old one's channel and asset stay the same; a new one marks them as in
+    /// flight.
     pub fn set_entry(&mut self, number: JournalNumber, entry: &Entry) {
-        self.journal.insert(numbered(number), encode(entry));
-        self.known.entry.replace(Some((number, entry.clone())));
+        self.journal.set(number, entry);
     }
 
     /// Forgets an entry whose outcome is known.
     pub fn remove_entry(&mut self, number: JournalNumber) {
-        if let Some(entry) = self.entry(number) {
-            self.journal.remove(&numbered(number));
-            self.known.in_flight.remove(&(entry.channel, entry.asset));
-            self.known.entry.take();
-        }
+        self.journal.remove(number);
     }
 
     /// The entry that is under way for a channel and asset.
     pub fn in_flight(&self, id: ChannelId, asset: AssetIdx) -> Option<JournalNumber> {
-        self.known.in_flight.get(&(id, asset)).copied()
+        self.journal.in_flight(id, asset)
     }
 
     /// The first `limit` entries from `start` on.
     pub fn entries(&self, start: JournalNumber, limit: usize) -> Vec<(JournalNumber, Entry)> {
-        let records = self.journal.from(numbered(start)).take(limit);
-        records
-            .map(|(key, record)| (number_of(&key), decode(&record)))
-            .collect()
+        self.journal.entries(start, limit)
     }
 
     pub fn entry_count(&self) -> u64 {

@@ -2,8 +2,6 @@
 
 use perun_protocol::{ChannelId, Timestamp};
 
-use crate::journal::JournalNumber;
-
 /// A time and a channel's id is the longest key.
 const KEY_BYTES: usize = 40;
 
@@ -40,14 +38,6 @@ pub(super) fn timed(at: Timestamp, id: ChannelId) -> Key {
 
 pub(super) fn time_of(key: &Key) -> Timestamp {
     Timestamp::from_nanos(u64::from_be_bytes(part(key)))
-}
-
-pub(super) fn numbered(number: JournalNumber) -> Key {
-    key([&number.0.to_be_bytes()])
-}
-
-pub(super) fn number_of(key: &Key) -> JournalNumber {
-    JournalNumber(u64::from_be_bytes(part(key)))
 }
 
 #[cfg(test)]

@@ -8,26 +8,20 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use candid::Principal;
+use perun_protocol::ChannelId;
 use perun_protocol::encoding::Reader;
-use perun_protocol::{AssetIdx, ChannelId};
 
-use super::keys::{ZERO, number_of};
+use super::keys::ZERO;
 use super::table::Table;
 use crate::channel::Channel;
-use crate::journal::{Entry, JournalNumber};
 use crate::stored::{Record as _, decode};
 
 /// What is kept in mind.
 pub(super) struct Known {
     /// All fees.
     pub(super) fees: BTreeMap<Principal, u128>,
-    /// The entries of the journal, which are at most [`MAX_UNKNOWN`](crate::journal::MAX_UNKNOWN) and a
-    /// payout for each channel and asset, by channel and asset.
-    pub(super) in_flight: BTreeMap<(ChannelId, AssetIdx), JournalNumber>,
     /// What was found of the channel that was looked at last: a call looks at one many times.
     pub(super) channel: RefCell<Option<(ChannelId, Found)>>,
-    /// The entry that was looked at last, likewise.
-    pub(super) entry: RefCell<Option<(JournalNumber, Entry)>>,
 }
 
 /// What there is of a channel.
@@ -39,23 +33,16 @@ pub(super) enum Found {
 }
 
 impl Known {
-    pub(super) fn of(fees: &Table, journal: &Table) -> Self {
+    pub(super) fn of(fees: &Table) -> Self {
         // One by one: to collect them, they would be sorted, by 40 KB of code.
         let mut known = Self {
             fees: BTreeMap::new(),
-            in_flight: BTreeMap::new(),
             channel: RefCell::default(),
-            entry: RefCell::default(),
         };
         for (key, fee) in fees.from(ZERO) {
             let ledger = Principal::take(&mut Reader::new(&key));
             let ledger = ledger.expect("it was written so");
             known.fees.insert(ledger, decode(&fee));
-        }
-        for (key, record) in journal.from(ZERO) {
-            let entry: Entry = decode(&record);
-            let place = (entry.channel, entry.asset);
-            known.in_flight.insert(place, number_of(&key));
         }
         known
     }
