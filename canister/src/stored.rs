@@ -1,7 +1,7 @@
 //! The bytes of records in stable memory.
 //!
-//! Each record starts with a format version; later versions of the canister read all earlier
-//! formats. What the protocol already encodes is stored in that encoding.
+//! Each record starts with a format version. No format but the present one was ever deployed; once one
+//! is, later versions of the canister read it, too. What the protocol already encodes is stored in that encoding.
 //!
 //! Here are the form of a record and the values that records are made of; the records themselves are
 //! in [`records`].
@@ -27,8 +27,9 @@ use perun_protocol::{
 
 use crate::clock::Uptime;
 
-/// The format that is written.
-const FORMAT: u8 = 2;
+/// The format that is written: of records, and of the tables that hold them. An upgrade begins by reading
+/// the set-up, so a memory of another format is refused before anything is changed.
+const FORMAT: u8 = 3;
 
 /// A record in stable memory.
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ pub fn decode<T: Record>(bytes: &[u8]) -> T {
     let format = reader.byte().expect("a record has a format version");
     assert_eq!(
         format, FORMAT,
-        "a record has a format that was written before"
+        "stable memory has another format than this module reads"
     );
     let record = T::take(&mut reader);
     let record = record.and_then(|record| reader.finish().map(|()| record));
