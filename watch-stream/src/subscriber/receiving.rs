@@ -61,7 +61,7 @@ pub enum Received<'a> {
 
 impl<S: Storage> Subscriber<S> {
     /// Takes up a message of the author; what it masks is put into `text`, which holds any message's with
-    /// [`MAX_MESSAGE_LENGTH`] bytes. The public part of a packet ([`Message::public`]) is as authentic as the
+    /// [`MAX_MESSAGE_LENGTH`](crate::MAX_MESSAGE_LENGTH) bytes. The public part of a packet ([`Message::public`]) is as authentic as the
     /// rest once this returned `Ok`.
     pub fn receive<'a>(
         &mut self,
