@@ -326,13 +326,15 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
             ..
         }) = &self.view
             && Rank::State(newest) > *rank
+            && half_time < *timeout
         {
             let event = Event::RefutationLate {
                 registered: *rank,
                 newest,
                 timeout: *timeout,
             };
-            self.half_time = Some(half_time.max(*timeout));
+            // Told once, and once more if the window has moved by then.
+            self.half_time = Some(*timeout);
             self.notify(event);
         }
     }

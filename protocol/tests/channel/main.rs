@@ -1,6 +1,7 @@
 //! The channel machine, told as stories: two of them, and everything that can come between.
 
 mod closing;
+mod deadlines;
 mod disputes;
 mod history;
 mod opening;
