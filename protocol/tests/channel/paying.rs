@@ -118,6 +118,27 @@ fn the_queue_is_bounded() {
 }
 
 #[test]
+fn a_payment_that_fits_no_update_never_waits() {
+    let mut pair = Pair::funded([10, 0]);
+    let now = pair.now;
+    // A record of one byte for the asset and one for the amount.
+    for limit in [0, 1, 2, 3] {
+        pair.channel_mut(ALICE).handle_connected(now, limit);
+        let queued = pair.channel(ALICE).queued(AssetIdx::new(0));
+        let taken = match pair.try_pay(ALICE, 1) {
+            Ok(_) => true,
+            Err(error) => {
+                assert_eq!(error, PayError::Invalid(BatchFull::Length { limit }));
+                assert_eq!(pair.channel(ALICE).queued(AssetIdx::new(0)), queued);
+                false
+            }
+        };
+        assert_eq!(taken, limit >= 2, "limit {limit}");
+        pair.channel_mut(ALICE).cancel_queued();
+    }
+}
+
+#[test]
 fn what_cannot_be_paid_is_refused_at_once() {
     let mut pair = Pair::funded([10, 10]);
     assert_eq!(
