@@ -127,7 +127,8 @@ enum Phase {
     },
     /// Not all deposits were seen.
     Funding,
-    /// Updates.
+    /// Updates. Whatever forces the channel leaves this phase at once: [`Ending::is_forced`] is not
+    /// set in it.
     Acting,
     /// On the way out.
     Settling,

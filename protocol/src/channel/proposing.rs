@@ -16,7 +16,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
         let Link::Up { max_batch } = self.link else {
             return;
         };
-        if self.phase != Phase::Acting || self.ending.is_forced {
+        if self.phase != Phase::Acting {
             return;
         }
         // Without a fresh view nothing can be proposed. The turn is not asked for until there is one:

@@ -31,8 +31,8 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
     pub fn close(&mut self, now: Timestamp, by: Timestamp) -> Result<(), CommandError> {
         match self.phase {
             Phase::Signing { .. } | Phase::Funding => return Err(CommandError::NotOpen),
-            Phase::Acting if !self.ending.is_forced => {}
-            Phase::Acting | Phase::Settling | Phase::Closed => return Err(CommandError::Closing),
+            Phase::Acting => {}
+            Phase::Settling | Phase::Closed => return Err(CommandError::Closing),
         }
         if by <= now {
             return Err(CommandError::TooLate { deadline: by });
@@ -159,7 +159,7 @@ impl<S: Signer, V: Verifier> Channel<S, V> {
 
     /// Nothing has happened to the channel at the adjudicator until `as_of`: if it was open when it
     /// was seen last, it was open then. (A timeout moves without anything happening, so this says
-    /// nothing about a dispute.)
+    /// nothing about a dispute.) What was known already changes nothing.
     pub fn handle_quiet(&mut self, now: Timestamp, as_of: Timestamp) {
         if let Some(View {
             at,

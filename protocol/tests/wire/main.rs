@@ -17,6 +17,8 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use minicbor::Encoder;
+use perun_protocol::channel::max_batch;
+use perun_protocol::payment::Batch;
 use perun_protocol::wire::Message;
 use serde_json::{Value, json};
 
@@ -64,6 +66,28 @@ fn the_bytes_of_every_message_stay_as_they_are() {
     let written = serde_json::to_string_pretty(&new).unwrap() + "\n";
     fs::write(path(), written).unwrap();
     panic!("the vectors were written anew: read the difference, then run without updating");
+}
+
+#[test]
+fn the_longest_sync_fits_the_message_that_its_payments_are_measured_for() {
+    for assets in [1, 2, 8] {
+        for max_message in [4_096, 65_535, 1 << 20, usize::MAX] {
+            let batch = max_batch(max_message, assets);
+            assert!((2..=Batch::MAX_LENGTH).contains(&batch));
+            let length = messages::longest_sync(assets, batch).encode().len();
+            assert!(length <= max_message, "{length} of {max_message}");
+        }
+        // What is kept free for the rest: 1 KiB, and 256 bytes for each asset.
+        let free = 1_024 + 256 * assets;
+        assert_eq!(max_batch(free, assets), 0);
+        assert_eq!(max_batch(free - 1, assets), 0);
+        assert_eq!(max_batch(0, assets), 0);
+        assert_eq!(max_batch(free + 1, assets), 1);
+        let most = free + Batch::MAX_LENGTH;
+        assert_eq!(max_batch(most, assets), Batch::MAX_LENGTH);
+        assert_eq!(max_batch(most - 1, assets), Batch::MAX_LENGTH - 1);
+        assert_eq!(max_batch(most + 1, assets), Batch::MAX_LENGTH);
+    }
 }
 
 #[test]

@@ -155,6 +155,49 @@ fn sync() -> Sync {
     }
 }
 
+/// The longest sync about a channel of payments with so many assets, and `batch` bytes of payments.
+pub fn longest_sync(assets: usize, batch: usize) -> Message {
+    let balances = table(&vec![u128::MAX / 2; 2 * assets]);
+    let funding = balances.clone();
+    let (version, data) = (Version::new(u64::MAX), vec![0xFF; 40]);
+    let allocation = Allocation {
+        balances,
+        locked: vec![],
+    };
+    let state = State::from_parts(channel(), version, allocation, funding, data, true).unwrap();
+    let witness = |key| Witness {
+        proposed: signed(state.clone(), &[key]),
+    };
+    // A payment of one unit takes two bytes, one of 256 three.
+    let mut payments = Batch::new();
+    while payments.as_bytes().len() < batch {
+        let units = if batch - payments.as_bytes().len() == 3 {
+            256
+        } else {
+            1
+        };
+        let payment = Payment {
+            amount: amount(units),
+            ..payment(None)
+        };
+        payments.push(&payment, batch).unwrap();
+    }
+    Message::Sync(Box::new(Sync {
+        turn: u64::MAX,
+        newest: signed(state.clone(), &[0, 1]),
+        pending: Some(Update {
+            skipped: u64::MAX,
+            payments,
+            ..full_update()
+        }),
+        witness: Some(witness(0)),
+        signed_through: Some(Version::new(u64::MAX)),
+        wants_answer: true,
+        offered: Some(witness(1)),
+        ..sync()
+    }))
+}
+
 /// Every message with its name.
 pub fn all() -> Vec<(&'static str, Message)> {
     let text = |text: &str| Text::new(text);
