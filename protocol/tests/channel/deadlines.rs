@@ -2,7 +2,7 @@
 
 use perun_protocol::channel::{AdjudicatorCall, CommandError, Event};
 use perun_protocol::dispute::Rank;
-use perun_protocol::wire::RejectCode;
+use perun_protocol::wire::{Message, RejectCode};
 use perun_protocol::{SignedState, Timestamp};
 
 use crate::world::*;
@@ -237,6 +237,36 @@ fn what_is_not_answered_is_sent_again_and_complained_about() {
     }
     assert_eq!(retry, sent.saturating_add_nanos(LIMITS.silence_ns));
     assert_eq!(pair.take_events(ALICE), [Event::Unanswered]);
+}
+
+#[test]
+fn an_answer_ends_the_wait_for_it_and_for_nothing_else() {
+    let mut pair = Pair::funded([10, 0]);
+    pair.pay(ALICE, 4);
+    pair.drive();
+    assert_eq!(pair.channel(ALICE).poll_timeout(), None);
+    // Of a second payment and of a sync none is answered. The adjudicator shows the payment settled.
+    pair.pay(ALICE, 1);
+    pair.carry_out_all(ALICE);
+    let proposed = pair.channel(ALICE).pending().unwrap().clone();
+    pair.cut();
+    pair.is_linked = true;
+    let now = pair.now;
+    pair.channel_mut(ALICE).handle_connected(now, MAX_BATCH);
+    pair.carry_out_all(ALICE);
+    pair.queues[BOB].clear();
+    let signed = pair.complete_in_secret(&proposed);
+    pair.adjudicator.dispute(now, &signed);
+    pair.take_events(ALICE);
+    look(&mut pair, ALICE, now);
+    assert_eq!(pair.take_events(ALICE)[0], Event::Settled { through: 2 });
+    let retry = now.saturating_add_nanos(LIMITS.retry_ns);
+    assert_eq!(pair.channel(ALICE).poll_timeout(), Some(retry));
+    strike(&mut pair, ALICE, retry);
+    assert!(matches!(
+        pair.queues[BOB].make_contiguous(),
+        [Message::Sync(_)]
+    ));
 }
 
 #[test]
