@@ -1,7 +1,8 @@
 //! Opening: both sign version 0, both deposit, and what happens if somebody does not.
 
-use perun_protocol::channel::{CommandError, Event, PayError};
+use perun_protocol::channel::{CommandError, Event, PayError, Setup};
 use perun_protocol::wire::{Message, RejectCode, Text, UpdateRejection};
+use perun_protocol::{Balances, ChannelId, Params, SecretKey, State, Version};
 
 use crate::world::*;
 
@@ -317,4 +318,55 @@ fn a_wrong_signature_on_version_0_is_refused() {
     assert_eq!(pair.sides[ALICE].misbehaved.len(), 2);
     assert_eq!(pair.channel(ALICE).newest(), None);
     assert!(pair.channel(ALICE).secured().is_empty());
+}
+
+#[test]
+fn a_set_up_is_read_only_if_everything_in_it_fits_together() {
+    let ([good, _], _) = Plan::of([10, 5]).setups(&BOTH.map(secret_key));
+    assert_eq!(Setup::decode(&good.encode()).as_ref(), Some(&good));
+    let initial = |params: &Params, channel: ChannelId, number: u64, assets: usize| {
+        let parts = params.participants().len();
+        let balances = Balances::zero(assets, parts).unwrap();
+        State::new(channel, Version::new(number), balances.clone(), balances).unwrap()
+    };
+    let (params, id) = (&good.params, good.params.id());
+    let mut three = params.participants().to_vec();
+    three.push(SecretKey::from_bytes(&[3; 32]).unwrap().participant());
+    let of_three = Params::new(
+        params.nonce(),
+        three,
+        params.assets().to_vec(),
+        params.challenge_duration(),
+        params.adjudicator(),
+    )
+    .unwrap();
+    let other = ChannelId::from_bytes([7; 32]);
+    let with = |initial: State| Setup {
+        initial,
+        ..good.clone()
+    };
+    let wrong = [
+        (
+            "three participants",
+            Setup {
+                initial: initial(&of_three, of_three.id(), 0, 1),
+                params: of_three,
+                ..good.clone()
+            },
+        ),
+        (
+            "a part that is not there",
+            Setup {
+                part: part(2),
+                ..good.clone()
+            },
+        ),
+        ("not version 0", with(initial(params, id, 1, 1))),
+        ("another channel", with(initial(params, other, 0, 1))),
+        ("another shape", with(initial(params, id, 0, 2))),
+    ];
+    assert!(Setup::decode(&with(initial(params, id, 0, 1)).encode()).is_some());
+    for (what, setup) in wrong {
+        assert_eq!(Setup::decode(&setup.encode()), None, "{what}");
+    }
 }

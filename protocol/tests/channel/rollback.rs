@@ -340,3 +340,36 @@ fn a_forgotten_final_proposal_ends_the_channel() {
         pair.assert_paid_out([10, 10]);
     }
 }
+
+#[test]
+fn a_crash_never_leaves_a_forgotten_final_proposal_half_known() {
+    for steps in 1..20 {
+        let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
+        let copy = pair.copy_of(ALICE);
+        pair.close(ALICE);
+        pair.drive();
+        let proposed = pair.channel(ALICE).pending().unwrap().clone();
+        pair.roll_back(ALICE, copy);
+        pair.drive();
+        pair.is_linked = true;
+        let now = pair.now;
+        pair.channel_mut(ALICE).handle_connected(now, MAX_BATCH);
+        pair.carry_out_all(ALICE);
+        let sync = Sync {
+            witness: Some(pair.witness(proposed, ALICE)),
+            ..pair.sync_of(BOB)
+        };
+        pair.receive(ALICE, Message::Sync(Box::new(sync)));
+        let is_over = (0..steps).any(|_| !pair.carry_out(ALICE));
+        pair.crash(ALICE);
+        // Whoever knows of the leap knows of the end, too.
+        let has_leapt = pair.channel(ALICE).highest_signed() > Some(version(LEAP));
+        pair.look(ALICE);
+        assert_eq!(pair.channel(ALICE).is_open(), !has_leapt, "step {steps}");
+        if is_over {
+            assert!(has_leapt);
+            return;
+        }
+    }
+    panic!("the outputs do not end");
+}
