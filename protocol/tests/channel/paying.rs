@@ -1,8 +1,8 @@
 //! Paying: both ways, folded, refused, asked for.
 
-use perun_protocol::channel::{CommandError, Event, PayError};
+use perun_protocol::channel::{CommandError, Event, PayError, PeerMisbehaved};
 use perun_protocol::payment::BatchFull;
-use perun_protocol::wire::{PaymentRequest, Reason, RejectCode, Text};
+use perun_protocol::wire::{Message, PaymentRequest, Reason, RejectCode, Text};
 use perun_protocol::{AssetIdx, ChannelId};
 
 use crate::world::*;
@@ -431,6 +431,26 @@ fn a_request_is_rejected_by_the_owner_or_by_itself() {
         Err(CommandError::NoLink)
     );
     pair.assert_nobody_misbehaved();
+}
+
+#[test]
+fn a_request_in_an_asset_that_is_not_there_is_no_honest_one() {
+    let mut pair = Pair::funded([10, 0]);
+    pair.take_events(ALICE);
+    for asset in [1, 2, 255] {
+        let request = PaymentRequest {
+            channel: pair.channel(BOB).id(),
+            id: 1,
+            asset: AssetIdx::new(asset),
+            amount: amount(4),
+            memo: Text::default(),
+            expires_at: pair.now.saturating_add_nanos(MINUTE),
+        };
+        pair.receive(ALICE, Message::PaymentRequest(request));
+        let misbehaved = pair.sides[ALICE].misbehaved.pop();
+        assert_eq!(misbehaved, Some(PeerMisbehaved::UnknownAsset));
+    }
+    assert_eq!(pair.take_events(ALICE), []);
 }
 
 #[test]

@@ -140,3 +140,54 @@ fn a_proposal_under_way_is_given_up_when_the_peer_signs_nothing_of_its_version_a
         assert_eq!(is_refused, !is_under_way, "{events:?}");
     }
 }
+
+/// What a side answers to this message, first of all.
+fn answer(pair: &mut Pair, side: usize, message: Message) -> Option<Message> {
+    pair.carry_out_all(side);
+    pair.queues[1 - side].clear();
+    pair.receive(side, message);
+    pair.carry_out_all(side);
+    pair.queues[1 - side].pop_front()
+}
+
+#[test]
+fn an_offer_is_refused_when_its_turn_is_over_though_its_signer_stands_by_it() {
+    for turn in [0, 1] {
+        let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
+        let update = pair.update_by(ALICE, version(1), 0, 0, &[payment(3)]);
+        pair.receive(BOB, Message::Update(Box::new(update.clone())));
+        let sync = Sync {
+            turn,
+            pending: Some(update),
+            ..pair.sync_of(ALICE)
+        };
+        let answer = answer(&mut pair, BOB, Message::Sync(Box::new(sync)));
+        let is_refused = matches!(&answer, Some(Message::UpdateRejection(no))
+            if no.version == version(1) && no.code == RejectCode::WrongBase);
+        assert_eq!(is_refused, turn == 1, "{answer:?}");
+        let now = pair.now;
+        let accepted = pair.channel_mut(BOB).accept_update(now, version(1));
+        assert_eq!(accepted.is_ok(), turn == 0);
+    }
+}
+
+#[test]
+fn an_offer_is_refused_when_a_version_not_below_it_turns_out_to_be_signed() {
+    let leapt = 9 + (1 << 32);
+    for (number, is_kept) in [(1, false), (leapt, false), (leapt + 1, true)] {
+        let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
+        let update = pair.update_by(ALICE, version(number), number - 1, 0, &[payment(3)]);
+        pair.receive(BOB, Message::Update(Box::new(update.clone())));
+        let forgotten = pair.sign_both(version(9), [1, 19]).state().clone();
+        let sync = Sync {
+            witness: Some(pair.witness(forgotten, BOB)),
+            pending: Some(update),
+            ..pair.sync_of(ALICE)
+        };
+        pair.receive(BOB, Message::Sync(Box::new(sync)));
+        assert_eq!(pair.channel(BOB).highest_signed(), Some(version(leapt)));
+        let now = pair.now;
+        let accepted = pair.channel_mut(BOB).accept_update(now, version(number));
+        assert_eq!(accepted.is_ok(), is_kept, "version {number}");
+    }
+}

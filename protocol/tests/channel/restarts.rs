@@ -282,3 +282,29 @@ fn a_final_proposal_that_is_refused_after_a_restart_still_ends_the_channel() {
     pair.wait(HOUR);
     pair.assert_paid_out([10, 10]);
 }
+
+#[test]
+fn a_crash_never_leaves_a_refused_final_proposal_looking_like_any_other() {
+    for steps in 0..20 {
+        let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
+        pair.close(ALICE);
+        pair.drive();
+        let (now, reason) = (pair.now, Reason::new(RejectCode::Declined, ""));
+        pair.channel_mut(BOB)
+            .reject_update(now, version(1), &reason)
+            .unwrap();
+        pair.carry_out_all(BOB);
+        assert!(pair.deliver(ALICE));
+        let is_over = (0..steps).any(|_| !pair.carry_out(ALICE));
+        let stored = pair.copy_of(ALICE);
+        pair.roll_back(ALICE, stored);
+        let is_under_way = pair.channel(ALICE).pending().is_some();
+        pair.look(ALICE);
+        assert_eq!(pair.channel(ALICE).is_open(), is_under_way, "step {steps}");
+        if is_over {
+            assert!(!is_under_way);
+            return;
+        }
+    }
+    panic!("the outputs do not end");
+}

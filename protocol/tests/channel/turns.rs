@@ -1,8 +1,10 @@
 //! The turn: who may propose, and how it passes.
 
+use perun_protocol::Signer;
 use perun_protocol::channel::PeerMisbehaved;
 use perun_protocol::wire::{Message, TurnPass, TurnRequest};
 
+use crate::world::liar::successor;
 use crate::world::*;
 
 #[test]
@@ -103,4 +105,34 @@ fn a_turn_claimed_in_a_sync_does_not_free_what_is_under_way() {
         pair.sides[ALICE].misbehaved[..],
         [.., PeerMisbehaved::TurnTooFar { .. }]
     ));
+}
+
+#[test]
+fn an_acceptance_asks_for_the_turn_if_something_waits_for_it_and_it_is_not_there_already() {
+    for waits in [false, true] {
+        for passes_turn in [false, true] {
+            for is_final in [false, true] {
+                let mut pair = Pair::funded([10, 10]);
+                if waits {
+                    pair.pay(BOB, 1);
+                }
+                let mut update = pair.update_by(ALICE, version(1), 0, 0, &[payment(1)]);
+                let base = pair.newest(BOB).state();
+                let payments = [payment(1)];
+                let next = successor(base, false, ALICE, version(1), &payments, is_final);
+                update.signature = pair.sides[ALICE].signer.sign(&next.digest());
+                (update.is_final, update.passes_turn) = (is_final, passes_turn);
+                pair.receive(BOB, Message::Update(Box::new(update)));
+                pair.carry_out_all(BOB);
+                let mut sent = pair.queues[ALICE].iter();
+                let asks = sent.find_map(|message| match message {
+                    Message::UpdateAcceptance(acceptance) => Some(acceptance.asks_turn),
+                    _ => None,
+                });
+                let expected = waits && !passes_turn && !is_final;
+                let case = (waits, passes_turn, is_final);
+                assert_eq!(asks, Some(expected), "{case:?}");
+            }
+        }
+    }
 }
