@@ -2,7 +2,7 @@
 
 use perun_protocol::Signer;
 use perun_protocol::channel::PeerMisbehaved;
-use perun_protocol::wire::{Message, TurnPass, TurnRequest};
+use perun_protocol::wire::{Message, Reason, RejectCode, TurnPass, TurnRequest};
 
 use crate::world::liar::successor;
 use crate::world::*;
@@ -133,6 +133,64 @@ fn an_acceptance_asks_for_the_turn_if_something_waits_for_it_and_it_is_not_there
                 let case = (waits, passes_turn, is_final);
                 assert_eq!(asks, Some(expected), "{case:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn who_holds_an_offer_asks_for_the_turn_when_it_has_answered() {
+    for accepts in [false, true] {
+        let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
+        pair.pay(ALICE, 1);
+        pair.drive();
+        pair.pay(BOB, 2);
+        pair.carry_out_all(BOB);
+        assert!(pair.queues[ALICE].is_empty());
+        let now = pair.now;
+        if accepts {
+            pair.channel_mut(BOB)
+                .accept_update(now, version(1))
+                .unwrap();
+        } else {
+            let reason = Reason::new(RejectCode::Declined, "");
+            pair.channel_mut(BOB)
+                .reject_update(now, version(1), &reason)
+                .unwrap();
+        }
+        pair.carry_out_all(BOB);
+        match pair.queues[ALICE].make_contiguous() {
+            [Message::UpdateAcceptance(yes)] => assert!(accepts && yes.asks_turn),
+            [Message::UpdateRejection(_), Message::TurnRequest(_)] => assert!(!accepts),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_turn_goes_along_with_an_update_unless_it_is_the_last() {
+    for is_final in [false, true] {
+        for is_asked in [false, true] {
+            let mut pair = Pair::funded([10, 10]);
+            let channel = pair.channel(ALICE).id();
+            pair.pay(ALICE, 1);
+            if is_asked {
+                let request = TurnRequest { channel, turn: 0 };
+                pair.receive(ALICE, Message::TurnRequest(request));
+            }
+            if is_final {
+                pair.close(ALICE);
+            } else {
+                pair.pay(ALICE, 1);
+            }
+            let first = pair.channel(ALICE).pending().unwrap().clone();
+            let acceptance = pair.acceptance_by(BOB, &first);
+            pair.receive(ALICE, Message::UpdateAcceptance(acceptance));
+            pair.carry_out_all(ALICE);
+            let Some(Message::Update(update)) = pair.queues[BOB].pop_back() else {
+                panic!("the second update");
+            };
+            assert_eq!(update.is_final, is_final);
+            assert_eq!(update.passes_turn, is_asked && !is_final);
         }
     }
 }
