@@ -18,6 +18,9 @@
 //! all of it, so each restored session is marked ([`RESTORED`]) until the peers of all its channels have
 //! shown how far they are.
 //!
+//! A restored subscriber of a device's watch stream is an old copy, too. It goes on with numbers that the
+//! original has not come to, since the device passes over those that it has heard.
+//!
 //! A backup has everything that the node knows: users' keys are encrypted in it, but the key of its
 //! certificate and the administrator's token are not.
 
@@ -63,7 +66,7 @@ pub fn write_backup(node: &Node, out: impl Write) -> Result<(), Error> {
     let folders = sessions.iter().map(|session| session.folder().to_owned());
     let elsewhere: Vec<_> = folders.filter(|folder| !folder.starts_with(data)).collect();
     let mut live: Vec<Live> = sessions.iter().flat_map(Session::live).collect();
-    live.extend(node.devices().map(Devices::live));
+    live.extend(node.devices().into_iter().flat_map(Devices::live));
     live.push(node.watching().live());
     // Last: all that the stores know was spent is in it.
     let tokens = node.tokens().clone();

@@ -5,10 +5,15 @@
 //!                              │ <data>/devices/
 //!                              ├── link.key       by which devices know the node
 //!                              ├── identity.pem   whose account deposits come from
-//!                              └── records/       what it must not forget
+//!                              ├── records/       what it must not forget
+//!                              ├── stream.key     by which devices let it into their watch streams
+//!                              └── streams/       what it must not forget of each
 //! ```
 //!
 //! No user's session has to do with it: keys and money are the node's own.
+
+mod stream_key;
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -29,11 +34,16 @@ use perun_client::{Adjudicator, Funder, Margins};
 use perun_protocol::signature::{Libsecp256k1Key, Signer as _};
 use perun_protocol::{Amount, AssetId, PublicKey};
 
+use self::stream_key::StreamKey;
+use self::streams::Streams;
 use crate::Error;
 use crate::backup::Live;
 use crate::currency::Currencies;
 use crate::replica::Replica;
 use crate::settings::{self, Settings};
+
+pub use self::streams::StreamFigures;
+pub(crate) use self::streams::renumber as renumber_streams;
 
 /// The folder in the data folder.
 const FOLDER: &str = "devices";
@@ -42,11 +52,13 @@ const RECORDS: &str = "records";
 
 /// What is done for devices, until it is stopped.
 pub struct Devices {
-    service: RemoteService,
+    service: Arc<RemoteService>,
+    streams: Streams,
     store: Arc<FileStore>,
-    records: PathBuf,
+    folder: PathBuf,
     address: SocketAddr,
     identity: PublicKey,
+    stream_key: [u8; 32],
     payer: Principal,
 }
 
@@ -64,7 +76,12 @@ impl Devices {
         })?;
         let config = config(devices, settings, currencies)?;
         let folder = settings.data.join(FOLDER);
-        let (key, identity, store) = open(folder.clone()).await?;
+        let Opened {
+            key,
+            stream_key,
+            identity,
+            store,
+        } = open(folder.clone()).await?;
         let (key, store) = (Arc::new(key), Arc::new(store));
         let replica = Replica::of(settings);
         let agent = replica.connect(identity).await?;
@@ -80,6 +97,7 @@ impl Devices {
         })?;
         let address = transport.local_address();
         let funder = Funder::new(Adjudicator::new(agent, settings.adjudicator));
+        let served = config.devices.clone();
         let started = RemoteService::start(Parts {
             config,
             chain: Chain::new(funder),
@@ -96,15 +114,26 @@ impl Devices {
         };
         // All that it waits for is the adjudicator's time.
         let started = async { started.await.map_err(failure) };
-        let service = replica.in_time(started).await?;
+        let service = Arc::new(replica.in_time(started).await?);
         let identity = key.public_key();
-        tracing::info!(%address, %payer, watched = service.watched(), "serves devices");
+        let stream_public = stream_key.public_key();
+        let shown = hex::encode(stream_public);
+        let watched = service.watched();
+        tracing::info!(%address, %payer, watched, stream_key = %shown, "serves devices");
+        let parts = streams::Parts {
+            devices: folder.clone(),
+            key: stream_key,
+            served,
+            service: Arc::clone(&service),
+        };
         Ok(Self {
             service,
+            streams: Streams::start(&devices.streams, parts),
             store,
-            records: folder.join(RECORDS),
+            folder,
             address,
             identity,
+            stream_key: stream_public,
             payer,
         })
     }
@@ -117,6 +146,16 @@ impl Devices {
     /// By which identity devices know it.
     pub fn identity(&self) -> PublicKey {
         self.identity
+    }
+
+    /// By which Ed25519 key the authors of watch streams let it in.
+    pub fn stream_key(&self) -> [u8; 32] {
+        self.stream_key
+    }
+
+    /// How it goes with their watch streams.
+    pub fn stream_figures(&self) -> StreamFigures {
+        self.streams.figures()
     }
 
     /// Whose account deposits come from.
@@ -139,35 +178,55 @@ impl Devices {
         self.service.devices()
     }
 
-    /// What of it is in use, for a backup.
-    pub(crate) fn live(&self) -> Live {
-        let store = Arc::clone(&self.store);
-        Live::new(self.records.clone(), move |to| {
+    /// What of it is in use, for a backup. Streams first: what they have acknowledged is in the records.
+    pub(crate) fn live(&self) -> [Live; 2] {
+        let (store, folder) = (Arc::clone(&self.store), self.folder.clone());
+        let streams = Live::new(streams::folder(&self.folder), move |to| {
+            streams::copy(&folder, to).map_err(Error::internal)
+        });
+        let records = Live::new(self.folder.join(RECORDS), move |to| {
             store.copy_to(to).map_err(Error::internal)
-        })
+        });
+        [streams, records]
     }
 
     /// Stops; what was begun goes on at the next start.
     pub async fn stop(&self) {
+        self.streams.stop();
         if let Err(error) = self.service.stop().await {
             tracing::error!("devices: not everything could be stored: {error}");
         }
     }
 }
 
-/// The link's key, the paying identity and the records: made at the first start.
-async fn open(
-    folder: PathBuf,
-) -> Result<(Libsecp256k1Key, identity::SharedIdentity, FileStore), Error> {
+/// What the folder holds, made at the first start.
+struct Opened {
+    /// The link's.
+    key: Libsecp256k1Key,
+    stream_key: StreamKey,
+    /// It pays.
+    identity: identity::SharedIdentity,
+    /// The records.
+    store: FileStore,
+}
+
+async fn open(folder: PathBuf) -> Result<Opened, Error> {
     let opening = tokio::task::spawn_blocking(move || {
         let name = folder.display().to_string();
         let failed = |error: &dyn std::fmt::Display| invalid("devices", &name, &error.to_string());
         make_private(&folder).map_err(|error| failed(&error))?;
         let key = key::load_or_create(&folder.join("link.key")).map_err(|error| failed(&error))?;
+        let stream_key = StreamKey::load_or_create(&folder.join("stream.key"));
+        let stream_key = stream_key.map_err(|error| failed(&error))?;
         let identity = identity::load_or_create(&folder.join("identity.pem"));
         let identity = identity.map_err(|error| failed(&error))?;
         let store = FileStore::open(&folder.join(RECORDS), &key.public_key());
-        Ok((key, identity, store.map_err(|error| failed(&error))?))
+        Ok(Opened {
+            key,
+            stream_key,
+            identity,
+            store: store.map_err(|error| failed(&error))?,
+        })
     });
     opening.await.map_err(Error::internal)?
 }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use candid::Principal;
 use perun_protocol::PublicKey;
+use perun_watch_stream::StreamId;
 
 pub use self::keys::Flags;
 pub use self::values::Origin;
@@ -110,10 +111,21 @@ pub struct Devices {
     pub max_channels: usize,
     /// Channels that are watched for all of them.
     pub max_watches: usize,
+    /// Their watch streams that are followed; each once.
+    pub streams: Vec<DeviceStream>,
     /// What may be deposited for one of them within a day: currency and amount as they are written.
     pub funds: Vec<(String, String)>,
     /// What may be deposited for all of them within a day.
     pub funds_total: Vec<(String, String)>,
+}
+
+/// A device's watch stream, and where it is relayed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DeviceStream {
+    /// The relay, `host:port`.
+    pub relay: String,
+    /// The stream.
+    pub stream: StreamId,
 }
 
 impl Settings {

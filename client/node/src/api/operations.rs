@@ -59,6 +59,9 @@ impl Operations for OperationsService {
             device_identity: devices
                 .map(|devices| show_identity(&devices.identity()))
                 .unwrap_or_default(),
+            device_stream_key: devices
+                .map(|devices| hex::encode(devices.stream_key()))
+                .unwrap_or_default(),
         }))
     }
 

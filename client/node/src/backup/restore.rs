@@ -11,7 +11,7 @@ use super::RESTORED;
 use super::manifest::{FORMAT, FileSum, MAX_LENGTH, Manifest, NAME, Summing};
 use crate::node::{SESSION_FILE, TOKENS_FILE};
 use crate::server::TOKEN_FILE;
-use crate::{Error, private_file};
+use crate::{Error, devices, private_file};
 
 /// Restores a backup into a data folder that is missing or empty, all of it or nothing. Its sessions
 /// are marked: see [`RESTORED`].
@@ -35,6 +35,7 @@ pub fn restore(backup: &Path, data: &Path) -> Result<(), Error> {
     })?;
     let marked = mark(&unpacked.path, &manifest)
         .and_then(|()| forget_tokens(&unpacked.path))
+        .and_then(|()| devices::renumber_streams(&unpacked.path))
         .and_then(|()| sync_folders(&unpacked.path));
     marked.map_err(|error| failed(data, error))?;
     unpacked.put(data).map_err(|error| failed(data, error))

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::{ChannelLabels, Seconds, SessionLabels, seconds};
 use crate::api::v1::channel::Phase;
+use crate::devices::{Devices, StreamFigures};
 use crate::node::Node;
 
 /// What a node is like at some moment.
@@ -21,7 +22,16 @@ pub(super) struct Snapshot {
     view_age: Family<SessionLabels, Seconds>,
     refutation_left: Family<SessionLabels, Seconds>,
     devices: Gauge,
+    streams: Streams,
     served: Served,
+}
+
+/// Watch streams of devices.
+#[derive(Debug, Default)]
+struct Streams {
+    followed: Gauge,
+    members: Gauge,
+    forked: Gauge,
 }
 
 /// What is watched for others than sessions.
@@ -46,6 +56,7 @@ impl Snapshot {
             view_age: Family::default(),
             refutation_left: Family::default(),
             devices: Gauge::default(),
+            streams: Streams::default(),
             served: Served::default(),
         };
         let help = "Sessions that are open";
@@ -60,6 +71,7 @@ impl Snapshot {
         registry.register_with_unit("watcher_refutation_left", help, seconds(), family);
         let help = "Devices for which channels are watched";
         registry.register("devices", help, snapshot.devices.clone());
+        snapshot.streams.register(registry);
         snapshot.served.register(registry);
         snapshot
     }
@@ -98,6 +110,8 @@ impl Snapshot {
         let devices = node.devices();
         self.devices
             .set(devices.map_or(0, |devices| number(devices.served().len())));
+        let streams = devices.map(Devices::stream_figures);
+        self.streams.set(&streams.unwrap_or_default());
         if let Some(devices) = devices {
             self.served.set("devices", &devices.margins());
         }
@@ -107,6 +121,23 @@ impl Snapshot {
 
     fn has_refutation(&self, labels: &SessionLabels) -> bool {
         self.refutation_left.get(labels).is_some()
+    }
+}
+
+impl Streams {
+    fn register(&self, registry: &mut Registry) {
+        let help = "Watch streams of devices that are followed";
+        registry.register("device_streams", help, self.followed.clone());
+        let help = "Followed streams whose newest keyload is for the node";
+        registry.register("device_stream_members", help, self.members.clone());
+        let help = "Streams whose device has signed two messages that contradict each other";
+        registry.register("device_stream_forks", help, self.forked.clone());
+    }
+
+    fn set(&self, figures: &StreamFigures) {
+        self.followed.set(number(figures.followed));
+        self.members.set(number(figures.members));
+        self.forked.set(number(figures.forked));
     }
 }
 

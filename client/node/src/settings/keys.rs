@@ -76,6 +76,7 @@ pub(super) const KEYS: &[Key] = keys![
     ("device-keys", "DEVICE_KEYS", Many, "", "KEYS", "Which devices are served, by their off-chain identities; anybody if none are named"),
     ("device-channels", "DEVICE_CHANNELS", One, "16", "COUNT", "How many channels are watched for one device"),
     ("max-watches", "MAX_WATCHES", One, "10000", "COUNT", "How many channels are watched for all devices"),
+    ("device-streams", "DEVICE_STREAMS", Many, "", "STREAMS", "Watch streams of devices that are followed, each as its relay and its name: \"relay.example:5790/\" and 32 hex digits"),
     ("device-funds", "DEVICE_FUNDS", Many, "", "AMOUNTS", "What may be deposited for one device within a day, like \"ICP=0.5\""),
     ("device-funds-total", "DEVICE_FUNDS_TOTAL", Many, "", "AMOUNTS", "What may be deposited for all devices within a day"),
     ("log-level", "LOG_LEVEL", One, "info", "LEVEL", "What is logged: error, warn, info, debug, trace, or directives like \"info,perun_node=debug\""),

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use candid::Principal;
+use http::uri::Authority;
 use jiff::SignedDuration;
 use perun_protocol::PublicKey;
+use perun_watch_stream::StreamId;
 use tracing_subscriber::EnvFilter;
 
 use super::values::Values;
-use super::{Devices, Log, LogFormat, Settings};
+use super::{DeviceStream, Devices, Log, LogFormat, Settings};
 use crate::Error;
 use crate::access::Limits;
 
@@ -50,6 +52,7 @@ impl Settings {
                 keys: values.many("device-keys", key)?,
                 max_channels: values.one("device-channels", count)? as usize,
                 max_watches: values.one("max-watches", count)? as usize,
+                streams: values.many("device-streams", device_stream)?,
                 funds: values.many("device-funds", funds)?,
                 funds_total: values.many("device-funds-total", funds)?,
             },
@@ -107,6 +110,20 @@ impl Settings {
         if !devices.funds.is_empty() && devices.keys.is_empty() {
             let reason = "nothing is deposited for anybody; say for whom with device-keys";
             return invalid("device-funds", reason.into());
+        }
+        if !devices.streams.is_empty() && devices.listen.is_none() {
+            let reason = "no devices are served, so their streams are not followed; say with devices where \
+                          they connect";
+            return invalid("device-streams", reason.into());
+        }
+        for (i, one) in devices.streams.iter().enumerate() {
+            let mut others = devices.streams[..i].iter();
+            if others.any(|other| other.stream == one.stream) {
+                let stream = hex::encode(one.stream.0);
+                let reason =
+                    format!("the stream {stream} is named twice; it is followed at one relay");
+                return invalid("device-streams", reason);
+            }
         }
         Ok(())
     }
@@ -183,6 +200,27 @@ fn key(text: &str) -> Result<PublicKey, String> {
     let key = key.and_then(|()| PublicKey::from_bytes(bytes));
     key.filter(PublicKey::is_on_curve)
         .ok_or_else(|| "an off-chain identity has 66 hex digits, and begins with 02 or 03".into())
+}
+
+/// A relay and a stream: `host:port/` and 32 hex digits.
+fn device_stream(text: &str) -> Result<DeviceStream, String> {
+    let (relay, digits) = text
+        .rsplit_once('/')
+        .ok_or("it is written like relay.example:5790/ and the stream's 32 hex digits")?;
+    let authority: Option<Authority> = relay.parse().ok();
+    let is_relay = authority.is_some_and(|authority| {
+        let has_port = authority.port_u16().is_some_and(|port| port != 0);
+        has_port && !authority.host().is_empty() && !relay.contains('@')
+    });
+    if !is_relay {
+        return Err("a relay is written like relay.example:5790 or [::1]:5790".into());
+    }
+    let mut stream = [0; 16];
+    hex::decode_to_slice(digits, &mut stream).map_err(|_| "a stream has 32 hex digits")?;
+    Ok(DeviceStream {
+        relay: relay.to_owned(),
+        stream: StreamId(stream),
+    })
 }
 
 fn switch(text: &str) -> Result<bool, String> {

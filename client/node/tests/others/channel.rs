@@ -6,7 +6,7 @@ use perun_node::keystore::{Keystore, UserKeys};
 use perun_node::password::Secret;
 use perun_node::users;
 use perun_protocol::encoding::Canonical as _;
-use perun_protocol::signature::Signer as _;
+use perun_protocol::signature::{Libsecp256k1Key, Signer as _};
 use perun_protocol::{
     Amount, AssetId, Balances, ChallengeDuration, Nonce, Params, Participant, SignedState, State,
     UnverifiedSignedState, Version,
@@ -65,6 +65,11 @@ impl Outside {
         UnverifiedSignedState { state, signatures }
             .verify(&self.params)
             .unwrap()
+    }
+
+    /// The key of a participant.
+    pub fn key(&self, idx: usize) -> &Libsecp256k1Key {
+        &self.keys[idx].off_chain
     }
 
     pub fn told_params(&self) -> pb::Params {

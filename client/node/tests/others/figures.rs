@@ -12,7 +12,7 @@ use crate::channel::Outside;
 use crate::watching::{fund, register, state_req, watching_api};
 use crate::world::{Incoming, World, proposal, settings, soon};
 
-async fn get(address: SocketAddr, path: &str) -> String {
+pub async fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -22,7 +22,7 @@ async fn get(address: SocketAddr, path: &str) -> String {
 }
 
 /// Where the figures of the world's node are from now on.
-async fn serve(world: &World) -> SocketAddr {
+pub async fn serve(world: &World) -> SocketAddr {
     let node = world.serving().node();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -31,7 +31,7 @@ async fn serve(world: &World) -> SocketAddr {
 }
 
 /// Waits until all of these lines are there.
-async fn shows(address: SocketAddr, lines: &[&str]) {
+pub async fn shows(address: SocketAddr, lines: &[&str]) {
     let mut text = String::new();
     for _ in 0..200 {
         text = get(address, "/metrics").await;

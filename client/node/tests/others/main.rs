@@ -8,4 +8,5 @@ mod channel;
 mod figures;
 mod late;
 mod operating;
+mod streams;
 mod watching;

@@ -116,6 +116,7 @@ async fn info(context: &mut Context) -> Result<Answer, Failure> {
         "started": info.started,
         "deviceAddress": info.device_address,
         "deviceIdentity": info.device_identity,
+        "deviceStreamKey": info.device_stream_key,
     });
     let durations = format!(
         "{} to {} s",
@@ -136,6 +137,7 @@ async fn info(context: &mut Context) -> Result<Answer, Failure> {
         ("challenge durations", durations),
         ("currencies", symbols.join(", ")),
         ("devices at", info.device_address),
+        ("key for devices' streams", info.device_stream_key),
     ];
     Ok(values(object, rows))
 }
