@@ -13,7 +13,7 @@ use perun_protocol::remote::{RemoteMessage, SignedReceiver, Watch};
 use perun_protocol::{Account, PartIdx, Principal, Signer as _, Version, WithdrawalAuth};
 use perun_watch_relay::frames::Side;
 use perun_watch_relay::{RelayEnd, Server};
-use perun_watch_stream::{Author, Number, Transport as _};
+use perun_watch_stream::{Author, Number};
 use rand_core::OsRng;
 use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
@@ -48,6 +48,19 @@ impl Outdoors {
         let files = StreamFiles::open(&self.scratch.path().join(format!("author-{idx}")));
         let id = channel.params.id();
         Author::create(files.unwrap(), id, channel.key(idx), &mut OsRng).unwrap()
+    }
+
+    /// A node that comes later finds the streams at once.
+    async fn announce(&self, authors: &[&Author<StreamFiles>]) {
+        let announcements: Vec<_> = authors.iter().map(|author| author.announcement()).collect();
+        let relay = self.relay.address();
+        let announcing = spawn_blocking(move || {
+            let mut end = RelayEnd::connect(relay, PATIENCE).unwrap();
+            for announcement in announcements {
+                end.publish(&announcement).unwrap().unwrap();
+            }
+        });
+        soon(announcing).await.unwrap();
     }
 
     /// How settings name a stream.
@@ -92,22 +105,16 @@ fn order(channel: &Outside, version: u64, is_first: bool) -> (Version, RemoteMes
     (Version::new(version), order)
 }
 
-fn announce(author: &Author<StreamFiles>, relay: SocketAddr) -> RelayEnd {
-    let mut end = RelayEnd::connect(relay, PATIENCE).unwrap();
-    end.send(&author.announcement()).unwrap();
-    let stream = author.stream();
-    end.follow(Side::Watchers, stream, Number(0)).unwrap();
-    end
-}
-
-/// Announces the stream, lets the node in if it is not yet, and publishes orders until each is acknowledged.
+/// Lets the node in if it is not yet, and publishes orders until each is acknowledged.
 async fn publish(
     mut author: Author<StreamFiles>,
     relay: SocketAddr,
     orders: Vec<(Version, RemoteMessage)>,
 ) -> Author<StreamFiles> {
     let publishing = spawn_blocking(move || {
-        let mut end = announce(&author, relay);
+        let mut end = RelayEnd::connect(relay, PATIENCE).unwrap();
+        let stream = author.stream();
+        end.follow(Side::Watchers, stream, Number(0)).unwrap();
         let mut hear = |author: &mut Author<StreamFiles>| {
             let message = end.next(PATIENCE).unwrap();
             // What was said before comes again.
@@ -170,7 +177,7 @@ async fn what_a_device_published_refutes_also_after_a_restore() {
     ];
     let more = more.as_flattened();
     world.settings = settings(&world.settings.data, &world.network, more);
-    // Its relay does not know the stream yet.
+    outdoors.announce(&[&author]).await;
     world.restart().await;
     let [alice, bob] = [world.open("alice").await, world.open("bob").await];
     let funded = tokio::join!(
@@ -231,15 +238,7 @@ async fn a_stream_that_is_refused_or_damaged_keeps_no_other_from_being_followed(
         ["--device-keys", &served],
         ["--device-streams", &names],
     ];
-    let announced = author.announcement();
-    let strange = stranger.announcement();
-    let announcing = spawn_blocking(move || {
-        let mut end = RelayEnd::connect(relay, PATIENCE).unwrap();
-        for announcement in [strange, announced] {
-            end.publish(&announcement).unwrap().unwrap();
-        }
-    });
-    announcing.await.unwrap();
+    outdoors.announce(&[&stranger, &author]).await;
     world.settings = settings(&world.settings.data, &world.network, more.as_flattened());
     world.restart().await;
     for author in [&mut author, &mut stranger] {
