@@ -44,7 +44,8 @@
 //! - **No key twice.** After a start, an import or a change of watchers, nothing goes out before a keyload with
 //!   a fresh secret. If two copies of an author ran from one memory all the same, nonces depend on the
 //!   payload, so that they still mask different payloads differently.
-//! - **Freshness.** The version that a watcher acts on never falls. What is lost, late, repeated or out of order
+//! - **Freshness.** The version that a watcher acts on never falls, unless it says itself that what it had
+//!   stored is lost ([`Subscriber::forget`]). What is lost, late, repeated or out of order
 //!   blocks no newer state, which is complete in itself; a keyload that comes late lets the packet that
 //!   overtook it be read.
 //! - **Forks.** Two messages that an honest author can't both have signed are kept as evidence that anybody can

@@ -13,7 +13,8 @@
 //! Invariants:
 //! - Nothing changes before the author's signature was verified; only heartbeats have none, and change
 //!   nothing but their own count.
-//! - The version acted on never falls, also over a restart: it is stored before it is acknowledged.
+//! - The version acted on never falls, also over a restart: it is stored before it is acknowledged. Only
+//!   [`Subscriber::forget`] lowers it, when the state itself was lost.
 //! - An ack says only what is stored.
 
 mod epochs;

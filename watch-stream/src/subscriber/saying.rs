@@ -58,6 +58,19 @@ impl<S: Storage> Subscriber<S> {
         Ok(())
     }
 
+    /// What was stored is lost, down to this version; `None`: nothing is left. From now on acks say only that,
+    /// and a state above it is handed out again when a packet brings it. A packet that was read already is
+    /// none: its key is gone, and it stays [`Refused::Repeated`](crate::Refused::Repeated). The author's next
+    /// packet brings the state, which it publishes anew in each epoch; subscribing again
+    /// ([`Subscriber::subscribe`]) makes it open one. A higher version than what is stored changes nothing.
+    pub fn forget(&mut self, version: Option<Version>) -> Result<(), S::Error> {
+        if version < self.kept.stored {
+            self.change(|kept| kept.stored = version)?;
+        }
+        self.newest = self.newest.min(version);
+        Ok(())
+    }
+
     /// Says what is stored. Refused before anything is.
     pub fn ack(&mut self) -> Result<Vec<u8, MAX_ACK_LENGTH>, SendError<S::Error>> {
         let version = self.kept.stored.ok_or(SendError::NothingStored)?;

@@ -9,6 +9,7 @@ mod flash;
 mod forks;
 mod garbage;
 mod golden;
+mod lost;
 mod order;
 mod policy;
 mod power;

@@ -1,0 +1,61 @@
+//! Watchers that lose what they had stored.
+
+use perun_protocol::Version;
+use perun_watch_stream::{ReceiveError, Refused, SendError};
+
+use crate::world::{Cut, Got, PowerCut, World, state};
+
+#[test]
+fn who_lost_a_state_says_so_and_gets_it_again() {
+    let mut world = World::with_watchers(1);
+    let packets = [1, 2].map(|version| world.publish(version));
+    let watcher = &mut world.watchers[0];
+    for (packet, version) in packets.iter().zip(1..) {
+        assert_eq!(watcher.receive(packet), Ok(state(version)));
+    }
+    watcher.side.forget(Some(Version::new(1))).unwrap();
+    let ack = watcher.side.ack().unwrap();
+    world.author.receive(&ack).unwrap();
+    assert_eq!(world.author.guarded_by(Version::new(2)), 0);
+    assert_eq!(world.author.guarded_by(Version::new(1)), 1);
+    // Its key was used; the author publishes the same state anew.
+    let watcher = &mut world.watchers[0];
+    let got = watcher.receive(&packets[1]);
+    assert!(
+        matches!(got, Err(ReceiveError::Refused(Refused::Repeated { .. }))),
+        "{got:?}"
+    );
+    let again = world.publish(2);
+    let watcher = &mut world.watchers[0];
+    assert_eq!(watcher.receive(&again), Ok(state(2)));
+    assert_eq!(watcher.side.stored_version(), Some(Version::new(2)));
+    // A new subscription makes the author open an epoch, if there is nothing new to publish.
+    watcher.side.forget(None).unwrap();
+    assert_eq!(watcher.side.ack(), Err(SendError::NothingStored));
+    let subscription = watcher.side.subscribe(&mut world.random).unwrap();
+    world.author.receive(&subscription).unwrap();
+    world.open_epoch();
+    let again = world.publish(2);
+    assert_eq!(world.watchers[0].receive(&again), Ok(state(2)));
+}
+
+#[test]
+fn what_is_forgotten_stays_so_over_a_restart() {
+    let mut world = World::with_watchers(1);
+    let keyload = world.author.keyload().unwrap().to_vec();
+    let packet = world.publish(5);
+    let watcher = &mut world.watchers[0];
+    watcher.receive(&packet).unwrap();
+    watcher.flash.cut_at(Cut::Before(0));
+    assert_eq!(watcher.side.forget(None), Err(PowerCut));
+    assert_eq!(watcher.side.stored_version(), Some(Version::new(5)));
+    watcher.flash.power_on();
+    watcher.side.forget(Some(Version::new(9))).unwrap();
+    assert_eq!(watcher.side.stored_version(), Some(Version::new(5)));
+    watcher.side.forget(None).unwrap();
+    watcher.restart();
+    assert_eq!(watcher.side.stored_version(), None);
+    // After a start also what was read already can be read.
+    assert_eq!(watcher.receive(&keyload), Ok(Got::Epoch(1)));
+    assert_eq!(watcher.receive(&packet), Ok(state(5)));
+}
