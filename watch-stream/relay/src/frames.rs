@@ -48,7 +48,8 @@ pub enum Request {
 pub enum Answer {
     /// A message of a stream that it follows.
     Message(Vec<u8>),
-    /// The message with this kind and number is kept, or was passed on if its kind is not kept.
+    /// The message with this kind and number is kept, or was passed on if its kind is not kept, or every
+    /// watcher has acknowledged it.
     Stored(u8, u64),
     /// Nothing was done.
     Refused(Refusal),

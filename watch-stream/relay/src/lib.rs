@@ -32,7 +32,9 @@
 //!   connection in a second, refusals until it is closed.
 //!
 //! Invariants:
-//! - What is answered by [`Answer::Stored`](frames::Answer) is in the files.
+//! - What is answered by [`Answer::Stored`](frames::Answer) is in the files, unless every watcher has
+//!   acknowledged it.
+//! - What every watcher has acknowledged is pushed to nobody any more, whoever brings it again.
 //! - Of a stream its announcement, newest keyload, newest packet and that packet's keyload are never
 //!   dropped. Everything else of the author goes once every watcher of the newest keyload has acknowledged
 //!   it, or when the quota is used up, oldest first.

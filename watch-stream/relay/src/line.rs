@@ -85,7 +85,8 @@ impl Keeper {
         let (reader, mut writer) = connection.into_split();
         let greeting = [
             Request::Introduce(self.signing_key),
-            Request::Follow(Side::Author, self.stream, self.newest),
+            // All that is kept: by what was seen a relay could make us skip the rest.
+            Request::Follow(Side::Author, self.stream, Number(0)),
         ];
         for request in greeting {
             writer.write_all(&frame(&request.encode())).await?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use perun_protocol::Participant;
 use perun_watch_stream::{Kind, Message, Number, StreamId};
@@ -24,6 +25,8 @@ pub struct Limits {
     pub messages: usize,
     /// Those who follow one stream.
     pub followers: usize,
+    /// After how long a message that comes again is pushed again, if not all watchers have acknowledged it.
+    pub repeat: Duration,
     /// Whose streams are taken; `None` for everybody's.
     pub participants: Option<Vec<Participant>>,
 }
@@ -68,6 +71,7 @@ impl Default for Limits {
             streams: 1_000,
             messages: 128,
             followers: 64,
+            repeat: Duration::from_secs(10),
             participants: None,
         }
     }
@@ -155,7 +159,8 @@ impl Relay {
     }
 
     fn announced(&self, bytes: &[u8]) -> Result<Stream, Refusal> {
-        Stream::announced(bytes, self.limits.messages.max(LEAST_MESSAGES))
+        let messages = self.limits.messages.max(LEAST_MESSAGES);
+        Stream::announced(bytes, messages, self.limits.repeat)
     }
 
     fn check_served(&self, stream: &Stream) -> Result<(), Refusal> {
@@ -171,7 +176,7 @@ impl Relay {
         message: &Message<'_>,
         keys: &[[u8; 32]],
     ) -> Result<(), Refusal> {
-        let change = entry.stream.put(message, keys)?;
+        let change = entry.stream.put(message, keys, Instant::now())?;
         let stream = message.header().stream;
         if let Some((name, contents)) = change.put {
             self.files.put(stream, &name, &contents).map_err(|error| {
@@ -214,6 +219,7 @@ impl Relay {
             stream,
             followers: Vec::new(),
         };
+        let now = Instant::now();
         // By name: the author's messages in their order, then what was asked, then what was said.
         for (name, contents) in &found {
             let (key, bytes) = match contents.split_first_chunk() {
@@ -224,7 +230,7 @@ impl Relay {
                 continue;
             }
             let taken = Message::parse(bytes).map_err(|_| Refusal::Malformed);
-            let taken = taken.and_then(|message| entry.stream.put(&message, key.as_slice()));
+            let taken = taken.and_then(|message| entry.stream.put(&message, key.as_slice(), now));
             match taken {
                 Ok(change) => self.remove(stream_id, change.remove),
                 Err(refusal) => warn!("{name} of {stream_id:?} is not taken up: {refusal:?}"),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use perun_protocol::Participant;
 use perun_protocol::signature::K256;
@@ -31,16 +32,21 @@ pub(crate) struct Stream {
     authors: BTreeMap<(Number, [u8; 32]), Kept>,
     /// The recipients of the newest keyload.
     watchers: Vec<WatcherId>,
+    /// Up to here every recipient has acknowledged what there was. Never lower again, whoever is let in:
+    /// strangers can't bring back what was dropped, each time for an ack of every watcher.
+    acked: Number,
     /// The newest ack and unsubscription of each, with the key that they are verified by.
     said: BTreeMap<(WatcherId, u8), Said>,
     subscriptions: VecDeque<(String, Bytes)>,
     max_messages: usize,
+    repeat: Duration,
 }
 
 struct Kept {
     bytes: Bytes,
     kind: Kind,
     epoch: Epoch,
+    pushed: Instant,
 }
 
 struct Said {
@@ -64,8 +70,12 @@ pub(crate) struct Change {
 pub(crate) const ANNOUNCEMENT: &str = "announcement";
 
 impl Stream {
-    /// The stream that is announced by `bytes`.
-    pub(crate) fn announced(bytes: &[u8], max_messages: usize) -> Result<Self, Refusal> {
+    /// The stream that is announced by `bytes`. A message that comes again is pushed again after `repeat`.
+    pub(crate) fn announced(
+        bytes: &[u8],
+        max_messages: usize,
+        repeat: Duration,
+    ) -> Result<Self, Refusal> {
         let message = Message::parse(bytes).map_err(|_| Refusal::Malformed)?;
         let about = Announcement::verify::<K256>(&message).map_err(|refused| {
             if refused == Refused::WrongSignature {
@@ -79,9 +89,11 @@ impl Stream {
             announcement: bytes.into(),
             authors: BTreeMap::new(),
             watchers: Vec::new(),
+            acked: Number(0),
             said: BTreeMap::new(),
             subscriptions: VecDeque::new(),
             max_messages,
+            repeat,
         })
     }
 
@@ -95,12 +107,13 @@ impl Stream {
         &mut self,
         message: &Message<'_>,
         keys: &[[u8; 32]],
+        now: Instant,
     ) -> Result<Change, Refusal> {
         match message.header().kind {
             Kind::Announcement if message.bytes() == &*self.announcement => Ok(Change::default()),
             // Only the participant's signature could differ.
             Kind::Announcement => Err(Refusal::NotSigned),
-            Kind::Keyload | Kind::Packet => self.put_authors(message),
+            Kind::Keyload | Kind::Packet => self.put_authors(message, now),
             Kind::Ack | Kind::Unsubscription => self.put_said(message, keys),
             Kind::Subscription => Ok(self.put_subscription(message)),
             Kind::Tagged => Ok(Change {
@@ -139,7 +152,7 @@ impl Stream {
         }
     }
 
-    fn put_authors(&mut self, message: &Message<'_>) -> Result<Change, Refusal> {
+    fn put_authors(&mut self, message: &Message<'_>, now: Instant) -> Result<Change, Refusal> {
         let header = message.header();
         let signed = signed_by(message, &[self.about.keys().signing])?;
         let MessageId(id) = signed.id();
@@ -147,12 +160,27 @@ impl Stream {
             Kind::Keyload => message.recipients().map_err(|_| Refusal::Malformed)?,
             _ => Default::default(),
         };
-        if self.authors.contains_key(&(header.number, id)) {
-            return Ok(Change::default());
+        let is_acked = header.number <= self.acked;
+        if let Some(kept) = self.authors.get_mut(&(header.number, id)) {
+            // Its author has no ack of it yet. How often is counted for each message, so that strangers who
+            // bring it again do its author's work and can't use a limit up.
+            let is_due = !is_acked && now.duration_since(kept.pushed) >= self.repeat;
+            if is_due {
+                kept.pushed = now;
+            }
+            return Ok(Change {
+                push: is_due.then_some(Side::Author),
+                ..Change::default()
+            });
         }
         let same = (header.number, [0; 32])..=(header.number, [0xff; 32]);
-        if self.authors.range(same).count() >= SAME_NUMBER {
+        let same = self.authors.range(same).count();
+        if same >= SAME_NUMBER {
             return Err(Refusal::Quota);
+        }
+        // Another one of a number that is kept is evidence of a fork.
+        if is_acked && same == 0 {
+            return Ok(Change::default());
         }
         if header.kind == Kind::Keyload && self.newest(Kind::Keyload) < Some(header.number) {
             self.watchers = recipients.to_vec();
@@ -161,6 +189,7 @@ impl Stream {
             bytes: message.bytes().into(),
             kind: header.kind,
             epoch: header.epoch,
+            pushed: now,
         };
         self.authors.insert((header.number, id), kept);
         let file = authors_file(header.number, &id);
@@ -243,6 +272,11 @@ impl Stream {
             .map(|it| acked(it).map(|said| said.contiguous));
         // The least of all, if each has said something.
         let acked = acked.min().flatten().unwrap_or(Number(0));
+        // What is still to come nobody can have acknowledged.
+        let newest = self.authors.keys().next_back();
+        let newest = newest.map_or(Number(0), |(number, _)| *number);
+        self.acked = self.acked.max(acked.min(newest));
+        let acked = self.acked;
         let keyload = self.newest(Kind::Keyload);
         let packet = self.newest(Kind::Packet);
         let its_keyload = self.keyload_of(packet);

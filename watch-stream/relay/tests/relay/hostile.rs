@@ -9,7 +9,7 @@ use perun_watch_relay::{Limits, Refusal, Settings};
 use perun_watch_stream::{Author, Number, StreamId};
 use rand_core::{OsRng, RngCore};
 
-use crate::world::{Memory, PATIENCE, Relay, channel, identity, owner, settings, stage};
+use crate::world::{Memory, PATIENCE, Relay, Watcher, channel, identity, owner, settings, stage};
 
 #[test]
 fn garbage_is_refused_and_harms_nobody() {
@@ -101,6 +101,40 @@ fn a_strangers_ack_drops_nothing() {
     forged[68 + 8 + 7] ^= 0x40;
     assert_eq!(stranger.publish(&forged).unwrap(), Err(Refusal::NotSigned));
     assert_eq!(stranger.publish(&ack).unwrap(), Ok(()));
+}
+
+/// Who has recorded the stream brings everything again: no watcher is sent what all have acknowledged, not
+/// even once somebody is let in who has acknowledged nothing.
+#[test]
+fn what_is_dropped_can_not_be_brought_back() {
+    let settings = Settings {
+        limits: Limits {
+            repeat: Duration::ZERO,
+            ..Limits::default()
+        },
+        ..settings()
+    };
+    let relay = Relay::with(settings);
+    let (mut device, mut watchers) = stage(&relay, 1);
+    let recorded: Vec<_> = (1..6).map(|version| device.publish(version)).collect();
+    watchers[0].until(5);
+    watchers[0].ack();
+    device.hear(1);
+    let newcomer = Watcher::follow(&relay, &mut device, 0x60);
+    watchers.push(newcomer);
+    for is_let_in in [false, true] {
+        if is_let_in {
+            device.open_epoch();
+        }
+        let files = relay.files(device.author.stream());
+        watchers[0].rest();
+        let mut stranger = relay.end();
+        for packet in &recorded {
+            assert_eq!(stranger.publish(packet).unwrap(), Ok(()));
+        }
+        assert_eq!(watchers[0].rest(), Vec::<Vec<u8>>::new());
+        assert_eq!(relay.files(device.author.stream()), files);
+    }
 }
 
 #[test]

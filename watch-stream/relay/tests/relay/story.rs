@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use perun_protocol::Version;
-use perun_watch_relay::{Refusal, RelayEnd};
+use perun_watch_relay::{Limits, Refusal, RelayEnd, Settings};
 use perun_watch_stream::{Author, MAX_MESSAGE_LENGTH, Transport};
 use rand_core::OsRng;
 
@@ -114,6 +114,30 @@ fn what_is_published_again_is_kept_once() {
     assert_eq!(watchers[0].rest(), Vec::<Vec<u8>>::new());
     // Announcement, subscription, keyload, packet.
     assert_eq!(relay.files(device.author.stream()).len(), 4);
+}
+
+/// A device that has no ack publishes again: who has lost it on the way gets it.
+#[test]
+fn what_nobody_has_acknowledged_is_pushed_again() {
+    let settings = Settings {
+        limits: Limits {
+            repeat: SILENCE,
+            ..Limits::default()
+        },
+        ..settings()
+    };
+    let relay = Relay::with(settings);
+    let (mut device, mut watchers) = stage(&relay, 1);
+    let packet = device.publish(1);
+    watchers[0].until(1);
+    std::thread::sleep(SILENCE);
+    assert_eq!(device.end.publish(&packet).unwrap(), Ok(()));
+    assert_eq!(device.end.publish(&packet).unwrap(), Ok(()));
+    assert_eq!(watchers[0].rest(), [packet.clone()]);
+    watchers[0].ack();
+    std::thread::sleep(SILENCE);
+    assert_eq!(device.end.publish(&packet).unwrap(), Ok(()));
+    assert_eq!(watchers[0].rest(), Vec::<Vec<u8>>::new());
 }
 
 #[test]
