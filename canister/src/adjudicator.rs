@@ -53,8 +53,9 @@ impl Adjudicator {
         let mut config = store.config().expect(INSTALLED).clone();
         if let Some(args) = args {
             config = config.widened(args, me)?;
-            store.set_config(config.clone());
         }
+        // Whatever it is: its format tells the next version what lies here.
+        store.set_config(config.clone());
         Ok(Self {
             me,
             page: Page::new(me, &config),

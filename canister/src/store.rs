@@ -98,10 +98,12 @@ impl Store {
     /// Opens what lies in `memory`, or lays it out if it is empty.
     pub fn open(memory: DefaultMemoryImpl) -> Self {
         let manager = MemoryManager::init_with_bucket_size(memory, BUCKET_PAGES);
+        // First: its format tells whether the rest can be read.
+        let config = StableCell::init(manager.get(CONFIG), Stored(None));
         let fees = Table::init(manager.get(FEES));
         Self {
             known: Known::of(&fees),
-            config: StableCell::init(manager.get(CONFIG), Stored(None)),
+            config,
             clock: StableCell::init(manager.get(CLOCK), Stored(Clock::default())),
             fees,
             channels: Table::init(manager.get(CHANNELS)),
@@ -172,8 +174,10 @@ impl Store {
     }
 
     pub fn set_channel(&mut self, id: ChannelId, channel: Channel) {
+        // Asked before the channel is found.
+        let was_finished = self.finished(id).is_some();
         self.channels.insert(key([id.as_bytes()]), encode(&channel));
-        if self.finished(id).is_some() {
+        if was_finished {
             self.finished.remove(&part(id.as_bytes()));
         }
         self.known
@@ -321,5 +325,24 @@ impl Store {
                 (time_of(&key).nanos(), cycles)
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ic_stable_structures::{DefaultMemoryImpl, Memory as _, memory_manager::MemoryManager};
+
+    use super::{BUCKET_PAGES, CONFIG, Store};
+    use crate::stored::FORMAT;
+
+    #[test]
+    #[should_panic(expected = "stable memory has another format")]
+    fn a_memory_of_another_format_is_refused() {
+        let memory = DefaultMemoryImpl::default();
+        drop(Store::open(memory.clone()));
+        let manager = MemoryManager::init_with_bucket_size(memory.clone(), BUCKET_PAGES);
+        // Behind the cell's own eight bytes.
+        manager.get(CONFIG).write(8, &[FORMAT - 1]);
+        Store::open(memory);
     }
 }

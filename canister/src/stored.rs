@@ -29,7 +29,7 @@ use crate::clock::Uptime;
 
 /// The format that is written: of records, and of the tables that hold them. An upgrade begins by reading
 /// the set-up, so a memory of another format is refused before anything is changed.
-const FORMAT: u8 = 3;
+pub(crate) const FORMAT: u8 = 3;
 
 /// A record in stable memory.
 #[derive(Clone, Debug)]
