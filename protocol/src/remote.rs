@@ -144,7 +144,7 @@ impl RemoteMessage {
         match self {
             Self::Fund(_) => Fund::KIND,
             Self::Funded(_) => 65,
-            Self::Watch(_) => 66,
+            Self::Watch(_) => Watch::KIND,
             Self::WatchAck(_) => 67,
             Self::ForceClose(_) => 68,
             Self::DisputeNotice(_) => 69,

@@ -10,7 +10,12 @@
 //! one that moves money should not wait there.
 //!
 //! What a stream's ack says is durable: it is sent when the service tells the device so. A message that came
-//! again is acknowledged again, since the ack before may be lost.
+//! again is acknowledged again, since the ack before may be lost, but not more than once a second: anybody can
+//! send a message again.
+//!
+//! A state is handed to the service until it is durable there, since the stream hands it out once only. If the
+//! service has lost what was acknowledged, the acknowledgement is taken back, and the device is asked to be let
+//! in again, which makes it publish everything.
 
 mod files;
 
@@ -33,6 +38,10 @@ use super::{RemoteService, Shared, lock};
 
 /// One that followed the stream before waits so long for a keyload before it asks again to be let in.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A state that is not durable yet is handed in again after this.
+const HAND_IN_AGAIN: Duration = Duration::from_secs(5);
+/// An ack is repeated after this at the earliest.
+const ACK_PAUSE: Duration = Duration::from_secs(1);
 /// How long it waits for a keyload after having asked; twice as long each time,
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// up to this.
@@ -51,8 +60,8 @@ pub struct Stream<S> {
 /// How it goes with a stream.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct StreamStatus {
-    /// Whether the newest keyload is for us: `None` before the first, `Some(false)` if the device has taken
-    /// us out.
+    /// Whether the newest keyload is for us: `None` before the first, `Some(false)` if the device has not let
+    /// us in yet, or has taken us out.
     pub is_member: Option<bool>,
     /// The version that acks name.
     pub stored: Option<Version>,
@@ -65,7 +74,14 @@ pub struct StreamStatus {
 
 /// Who wants to be told what the service tells a device about a channel.
 #[derive(Default)]
-pub(super) struct Streams(Mutex<HashMap<Followed, watch::Sender<Option<Told>>>>);
+pub(super) struct Streams(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    senders: HashMap<Followed, (u64, watch::Sender<Option<Told>>)>,
+    /// How many there were, to tell one that follows a stream from the next one.
+    count: u64,
+}
 
 /// A device, and the channel that its stream is about.
 type Followed = (PublicKey, ChannelId);
@@ -77,12 +93,14 @@ enum Told {
     Stored(Version),
     /// It holds a newer state than what was handed in.
     Outdated,
+    /// It knows nothing of the channel, and was given too little to begin.
+    Unknown,
 }
 
 /// What came of a message.
 enum Came {
     /// A state that is newer than all before.
-    Order(Vec<u8>),
+    Order(Version, Vec<u8>),
     /// A keyload: what overtook it can be read now.
     Keyload,
     /// What was seen already.
@@ -101,8 +119,16 @@ struct Follower<S> {
     status: watch::Sender<StreamStatus>,
     /// Who the device is in the channel, as it says.
     part: Option<PartIdx>,
-    /// What was acknowledged last, and need not be again unless it is asked for.
-    acked: Option<Version>,
+    /// The newest state that is not known to be durable, and when it was handed in.
+    pending: Option<(Version, Vec<u8>, Instant)>,
+    /// What was acknowledged last, and need not be again unless it is asked for; and when.
+    acked: Option<(Version, Instant)>,
+    /// When it is acknowledged again, since a message came again.
+    ack_at: Option<Instant>,
+    subscribe_at: Instant,
+    pause: Duration,
+    /// The device has let us in since we follow its stream, so that nothing but its owner takes us out.
+    was_member: bool,
 }
 
 impl RemoteService {
@@ -118,8 +144,7 @@ impl RemoteService {
         let about = stream.subscriber.about();
         let Participant::Secp256k1(device) = about.participant();
         let channel = about.channel();
-        let (told, news) = watch::channel(None);
-        lock(&self.shared.streams.0).insert((device, channel), told);
+        let (number, news) = self.shared.streams.add((device, channel));
         let follower = Follower {
             service: Arc::clone(&self.shared),
             device,
@@ -128,27 +153,58 @@ impl RemoteService {
             outgoing: stream.outgoing,
             status,
             part: None,
+            pending: None,
             acked: None,
+            ack_at: None,
+            subscribe_at: Instant::now(),
+            pause: FIRST_PAUSE,
+            was_member: false,
         };
-        self.shared.spawn(follower.follow(stream.incoming, news));
+        self.shared
+            .spawn(follower.follow(number, stream.incoming, news));
         seen
     }
 }
 
 impl Streams {
+    fn add(&self, followed: Followed) -> (u64, watch::Receiver<Option<Told>>) {
+        let (told, news) = watch::channel(None);
+        let mut table = lock(&self.0);
+        table.count += 1;
+        let number = table.count;
+        table.senders.insert(followed, (number, told));
+        (number, news)
+    }
+
+    fn remove(&self, followed: Followed, number: u64) {
+        let mut table = lock(&self.0);
+        if table
+            .senders
+            .get(&followed)
+            .is_some_and(|it| it.0 == number)
+        {
+            table.senders.remove(&followed);
+        }
+    }
+
     /// Notes what a device is told, if it is about a channel whose stream is followed.
     pub(super) fn note(&self, device: &PublicKey, message: &RemoteMessage) {
         let told = match message {
             RemoteMessage::WatchAck(ack) => ack.version.map(Told::Stored),
-            RemoteMessage::RemoteRejection(rejection) => {
-                (rejection.code == RemoteCode::Outdated).then_some(Told::Outdated)
+            RemoteMessage::RemoteRejection(rejection) if rejection.about == Watch::KIND => {
+                match rejection.code {
+                    RemoteCode::Outdated => Some(Told::Outdated),
+                    RemoteCode::UnknownChannel => Some(Told::Unknown),
+                    // It is handed in again.
+                    _ => None,
+                }
             }
             _ => None,
         };
         let (Some(told), Some(channel)) = (told, message.channel()) else {
             return;
         };
-        if let Some(sender) = lock(&self.0).get(&(*device, channel)) {
+        if let Some((_, sender)) = lock(&self.0).senders.get(&(*device, channel)) {
             sender.send_replace(Some(told));
         }
     }
@@ -161,6 +217,7 @@ where
 {
     async fn follow(
         mut self,
+        number: u64,
         incoming: mpsc::Receiver<Vec<u8>>,
         news: watch::Receiver<Option<Told>>,
     ) {
@@ -168,6 +225,8 @@ where
             Ok(()) => "no messages come any more".to_owned(),
             Err(error) => error,
         };
+        let followed = (self.device, self.channel);
+        self.service.streams.remove(followed, number);
         tracing::warn!(
             "the stream of channel {:.8} is no longer followed: {ended}",
             self.channel
@@ -180,18 +239,14 @@ where
         mut incoming: mpsc::Receiver<Vec<u8>>,
         mut news: watch::Receiver<Option<Told>>,
     ) -> Result<(), String> {
+        self.compare().await?;
         let is_new = self.work(|subscriber| subscriber.stored_version().is_none());
-        let patience = if is_new.await {
-            Duration::ZERO
-        } else {
-            PATIENCE
-        };
-        let mut subscribe_at = Some(Instant::now() + patience);
-        let mut pause = FIRST_PAUSE;
+        if !is_new.await {
+            self.subscribe_at += PATIENCE;
+        }
         loop {
             self.tell_status().await;
-            let is_known = self.status.borrow().is_member.is_some();
-            let due = subscribe_at.filter(|_| !is_known);
+            let hand_in_at = self.pending.as_ref().map(|(_, _, at)| *at + HAND_IN_AGAIN);
             tokio::select! {
                 message = incoming.recv() => match message {
                     Some(message) => self.receive(message).await?,
@@ -204,14 +259,59 @@ where
                     let told = *news.borrow_and_update();
                     self.answer(told).await?;
                 }
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    let asked = self.work(|subscriber| subscriber.subscribe(&mut OsRng)).await;
-                    self.send(asked.map_err(text)?.to_vec()).await;
-                    subscribe_at = Some(Instant::now() + pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                () = sleep_until(self.subscribe_at), if !self.was_member => self.subscribe().await?,
+                () = sleep_until(hand_in_at.unwrap_or_else(Instant::now)), if hand_in_at.is_some() => {
+                    self.hand_in();
+                }
+                () = sleep_until(self.ack_at.unwrap_or_else(Instant::now)), if self.ack_at.is_some() => {
+                    self.ack().await?;
                 }
             }
         }
+    }
+
+    /// Takes back what was acknowledged of states that the service does not have any more.
+    async fn compare(&mut self) -> Result<(), String> {
+        let watches: Vec<_> = {
+            let watches = lock(&self.service.watches);
+            watches.of_device(&self.device).cloned().collect()
+        };
+        let mut watches = watches.iter();
+        let watch = watches.find(|watch| watch.place.channel == self.channel);
+        let held = watch.map(|watch| watch.newest().version());
+        self.part = watch.map(|watch| watch.place.part).or(self.part);
+        self.forget(held).await
+    }
+
+    /// The service holds this version of what was acknowledged, or nothing.
+    async fn forget(&mut self, held: Option<Version>) -> Result<(), String> {
+        let forgotten = self.work(move |subscriber| {
+            let has_lost = subscriber.stored_version() > held;
+            if has_lost {
+                subscriber.forget(held)?;
+            }
+            Ok::<_, S::Error>(has_lost)
+        });
+        if forgotten.await.map_err(text)? {
+            tracing::warn!(
+                "what was acknowledged of channel {:.8} is lost: its device is asked for it",
+                self.channel
+            );
+            self.acked = None;
+            self.was_member = false;
+            self.subscribe_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&mut self) -> Result<(), String> {
+        let asked = self
+            .work(|subscriber| subscriber.subscribe(&mut OsRng))
+            .await;
+        self.send(asked.map_err(text)?.to_vec()).await;
+        self.subscribe_at = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
     }
 
     /// A message of the relay's, which may be anything.
@@ -230,19 +330,31 @@ where
 
     async fn handle(&mut self, came: Came) -> Result<(), String> {
         match came {
-            Came::Order(order) => self.order(&order),
-            Came::Again => self.ack().await?,
+            Came::Order(version, order) => {
+                self.pending = Some((version, order, Instant::now()));
+                self.hand_in();
+            }
+            Came::Again if self.pending.is_some() => self.hand_in(),
+            Came::Again => {
+                let last = self.acked.map(|(_, at)| at + ACK_PAUSE);
+                self.ack_at = Some(last.unwrap_or_else(Instant::now));
+            }
             Came::Keyload | Came::Nothing => {}
         }
         Ok(())
     }
 
-    /// What a packet carries.
-    fn order(&mut self, payload: &[u8]) {
+    /// Hands what the newest packet carries to the service.
+    fn hand_in(&mut self) {
+        let Some((_, payload, at)) = &mut self.pending else {
+            return;
+        };
+        *at = Instant::now();
         match RemoteMessage::decode(payload) {
             Ok(RemoteMessage::Watch(order)) if order.channel == self.channel => {
                 self.part = Some(order.part);
-                self.service
+                return self
+                    .service
                     .handle(&self.device, RemoteMessage::Watch(order));
             }
             Ok(message) => tracing::warn!(
@@ -255,20 +367,35 @@ where
                 self.channel
             ),
         }
+        self.pending = None;
     }
 
     /// What the service told the device.
     async fn answer(&mut self, told: Option<Told>) -> Result<(), String> {
+        if let Some(Told::Stored(version)) = told {
+            self.pending.take_if(|(pending, _, _)| *pending <= version);
+        }
         match (told, self.part) {
-            (Some(Told::Stored(version)), _) if self.acked == Some(version) => Ok(()),
+            (Some(Told::Stored(version)), _)
+                if self.acked.is_some_and(|(acked, _)| acked == version) =>
+            {
+                Ok(())
+            }
             (Some(Told::Stored(version)), _) => {
+                // Acks that were made at the same time may come in any order, so the watch itself is asked.
+                self.compare().await?;
                 let stored = self.work(move |subscriber| subscriber.stored(version));
                 stored.await.map_err(text)?;
                 self.ack().await
             }
+            (Some(Told::Unknown), _) => {
+                self.pending = None;
+                self.forget(None).await
+            }
             (Some(Told::Outdated), Some(part)) => {
                 // The answer says how far it is.
                 self.acked = None;
+                self.pending = None;
                 let question = Watch {
                     channel: self.channel,
                     part,
@@ -286,13 +413,14 @@ where
     }
 
     async fn ack(&mut self) -> Result<(), String> {
+        self.ack_at = None;
         let acking = |subscriber: &mut Subscriber<S>| {
             let ack = subscriber.ack()?;
             Ok((ack, subscriber.stored_version()))
         };
         match self.work(acking).await {
             Ok((ack, version)) => {
-                self.acked = version;
+                self.acked = version.map(|version| (version, Instant::now()));
                 self.send(ack.to_vec()).await;
             }
             Err(SendError::NothingStored) => {}
@@ -314,6 +442,7 @@ where
             ended: None,
         });
         let status = status.await;
+        self.was_member |= status.is_member == Some(true);
         let has_forked = status.has_forked && !self.status.borrow().has_forked;
         if has_forked {
             tracing::error!(
@@ -365,7 +494,9 @@ fn sort<E: Display>(
     received: Result<Option<Received<'_>>, ReceiveError<E>>,
 ) -> Result<Came, String> {
     match received {
-        Ok(Some(Received::State { payload, .. })) => Ok(Came::Order(payload.to_vec())),
+        Ok(Some(Received::State {
+            version, payload, ..
+        })) => Ok(Came::Order(version, payload.to_vec())),
         Ok(Some(Received::Superseded { .. }))
         | Err(ReceiveError::Refused(Refused::Repeated { .. })) => Ok(Came::Again),
         Ok(Some(Received::Epoch(_))) => Ok(Came::Keyload),

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use perun_client::link::memory::Network;
 use perun_client::remote::{Stream, StreamFiles, StreamStatus};
+use perun_client::store::MemoryStore;
 use perun_protocol::dispute::Rank;
 use perun_protocol::remote::{RemoteMessage, Watch};
 use perun_protocol::{PartIdx, Participant, SecretKey, SignedState, Signer as _, Version};
@@ -314,6 +316,36 @@ fn a_stream_is_followed_over_a_restart_and_lost_acks_are_sent_again() {
             status.borrow().stored == Some(second.version())
         })
         .await;
+    });
+}
+
+#[test]
+fn a_service_that_lost_its_records_takes_its_word_back_and_asks_for_all() {
+    story(async {
+        let world = World::new().await;
+        let network = Network::new(7);
+        let channel = world.funded(1, STATE).await;
+        let signed = channel.signed(3, STATE, STATE);
+        let node = Node::start(&world, &network, 2).await;
+        let folder = empty_folder("lost");
+        let files = StreamFiles::open(&folder).unwrap();
+        let (mut device, _) = Publisher::begin(&channel, &node, files);
+        device.let_in().await;
+        let order = first_watch(&channel, SECOND, &signed, account(177));
+        device.order(signed.version(), order.clone()).await;
+        device.acked(3).await;
+
+        // Its records are deleted, those of the stream are not.
+        let node = node.restart_on(&world, Arc::new(MemoryStore::new())).await;
+        let files = StreamFiles::open(&folder).unwrap();
+        let subscriber = Subscriber::start(files).unwrap().unwrap();
+        let (line, status) = follow(&node, subscriber);
+        (device.to_service, device.from_service) = line;
+        device.let_in().await;
+        assert_eq!(status.borrow().stored, None);
+        device.order(signed.version(), order).await;
+        device.acked(3).await;
+        assert_eq!(node.service.watched(), 1);
     });
 }
 

@@ -158,6 +158,9 @@ impl SignedReceiver {
 }
 
 impl Watch {
+    /// The type number of the message, by which a rejection names it.
+    pub const KIND: u16 = 66;
+
     /// The authorisations, verified against `params` ([`SignedReceiver::verify_all`]).
     pub fn verify_auths(&self, params: &Params) -> Option<Vec<SignedWithdrawalAuth>> {
         SignedReceiver::verify_all::<K256>(&self.auths, params.id(), params, self.part)
