@@ -19,6 +19,10 @@ pub struct RelayEnd {
     patience: Duration,
     received: Vec<u8>,
     waiting: VecDeque<Vec<u8>>,
+    /// Pongs that are still to come: a refusal in front of one is of what was asked before the ping.
+    pings: usize,
+    /// What was refused of that and not told yet.
+    refused: VecDeque<Refusal>,
 }
 
 impl RelayEnd {
@@ -32,17 +36,20 @@ impl RelayEnd {
             patience,
             received: Vec::new(),
             waiting: VecDeque::new(),
+            pings: 0,
+            refused: VecDeque::new(),
         })
     }
 
-    /// Asks for what is kept of the stream from this number of the author on, and what comes.
+    /// Asks for what is kept of the stream from this number of the author on, and what comes. If it is
+    /// refused, [`RelayEnd::next`] says so.
     pub fn follow(&mut self, side: Side, stream: StreamId, from: Number) -> io::Result<()> {
-        self.request(&Request::Follow(side, stream, from))
+        self.unanswered(&Request::Follow(side, stream, from))
     }
 
-    /// Says whose acks will be sent.
+    /// Says whose acks will be sent. If it is refused, [`RelayEnd::next`] says so.
     pub fn introduce(&mut self, signing_key: [u8; 32]) -> io::Result<()> {
-        self.request(&Request::Introduce(signing_key))
+        self.unanswered(&Request::Introduce(signing_key))
     }
 
     /// Publishes a message and waits for the relay's word that it is kept.
@@ -51,7 +58,9 @@ impl RelayEnd {
         loop {
             match self.answer(self.patience)? {
                 Some(Answer::Stored(..)) => return Ok(Ok(())),
-                Some(Answer::Refused(refusal)) => return Ok(Err(refusal)),
+                Some(Answer::Refused(refusal)) if self.pings == 0 => return Ok(Err(refusal)),
+                Some(Answer::Refused(refusal)) => self.refused.push_back(refusal),
+                Some(Answer::Pong) => self.pings = self.pings.saturating_sub(1),
                 Some(Answer::Message(message)) => {
                     if self.waiting.len() < WAITING {
                         self.waiting.push_back(message);
@@ -62,21 +71,32 @@ impl RelayEnd {
         }
     }
 
-    /// The next message, if one comes in time.
+    /// The next message, if one comes in time. An error if what was asked for was refused; the connection
+    /// is still good then.
     pub fn next(&mut self, patience: Duration) -> io::Result<Option<Vec<u8>>> {
+        if let Some(refusal) = self.refused.pop_front() {
+            return Err(refused(refusal));
+        }
         if let Some(message) = self.waiting.pop_front() {
             return Ok(Some(message));
         }
         loop {
             match self.answer(patience)? {
                 Some(Answer::Message(message)) => return Ok(Some(message)),
-                Some(Answer::Refused(refusal)) => {
-                    return Err(io::Error::other(format!("refused: {refusal:?}")));
-                }
+                Some(Answer::Refused(refusal)) => return Err(refused(refusal)),
+                Some(Answer::Pong) => self.pings = self.pings.saturating_sub(1),
                 Some(Answer::Stored(..)) => {}
                 None => return Ok(None),
             }
         }
+    }
+
+    /// A request that is answered only if it is refused.
+    fn unanswered(&mut self, request: &Request) -> io::Result<()> {
+        self.request(request)?;
+        self.request(&Request::Ping)?;
+        self.pings += 1;
+        Ok(())
     }
 
     fn request(&mut self, request: &Request) -> io::Result<()> {
@@ -127,7 +147,7 @@ impl Transport for RelayEnd {
     /// Publishes; that it was refused is an error, but the connection is still good then.
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
         let done = self.publish(message)?;
-        done.map_err(|refusal| io::Error::other(format!("refused: {refusal:?}")))
+        done.map_err(refused)
     }
 
     fn receive(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
@@ -139,4 +159,8 @@ impl Transport for RelayEnd {
         }
         Ok(None)
     }
+}
+
+fn refused(refusal: Refusal) -> io::Error {
+    io::Error::other(format!("refused: {refusal:?}"))
 }

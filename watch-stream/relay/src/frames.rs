@@ -5,14 +5,17 @@
 //! Publish    1, message
 //! Follow     2, side u8 (0 author's messages | 1 watchers'), stream 16, first number u64
 //! Introduce  3, Ed25519 key 32
+//! Ping       4
 //!
 //! Message    1, message
 //! Stored     2, kind u8, number u64
 //! Refused    3, reason u8
+//! Pong       4
 //! ```
 //!
-//! Integers are big-endian. Publish is answered by Stored or Refused, in the order of the requests;
-//! messages come in between. Follow and Introduce are answered only if they are refused.
+//! Integers are big-endian. Publish is answered by Stored or Refused, Ping by Pong, in the order of the
+//! requests; messages come in between. Follow and Introduce are answered only if they are refused, so a Pong
+//! tells that those before it were not.
 
 use std::io;
 
@@ -41,6 +44,8 @@ pub enum Request {
     Follow(Side, StreamId, Number),
     /// Acks by the owner of this key will follow.
     Introduce([u8; 32]),
+    /// Say something.
+    Ping,
 }
 
 /// What a client is told.
@@ -53,6 +58,8 @@ pub enum Answer {
     Stored(u8, u64),
     /// Nothing was done.
     Refused(Refusal),
+    /// What was asked before the ping is done, or was refused.
+    Pong,
 }
 
 /// Why nothing was done.
@@ -83,6 +90,7 @@ impl Request {
                 [&[2, side], &stream.0[..], &from.0.to_be_bytes()].concat()
             }
             Self::Introduce(key) => [&[3], &key[..]].concat(),
+            Self::Ping => vec![4],
         }
     }
 
@@ -107,6 +115,7 @@ impl Request {
                 let key = key.try_into().map_err(|_| Refusal::Malformed)?;
                 Ok(Self::Introduce(key))
             }
+            [4] => Ok(Self::Ping),
             _ => Err(Refusal::Malformed),
         }
     }
@@ -119,6 +128,7 @@ impl Answer {
             Self::Message(message) => [&[1], &message[..]].concat(),
             Self::Stored(kind, number) => [&[2, *kind], &number.to_be_bytes()[..]].concat(),
             Self::Refused(refusal) => vec![3, refusal.code()],
+            Self::Pong => vec![4],
         }
     }
 
@@ -131,6 +141,7 @@ impl Answer {
                 Some(Self::Stored(*kind, u64::from_be_bytes(number)))
             }
             [3, code] => Refusal::from_code(*code).map(Self::Refused),
+            [4] => Some(Self::Pong),
             _ => None,
         }
     }
@@ -195,6 +206,7 @@ mod tests {
             Request::Follow(Side::Author, stream, Number(9)),
             Request::Follow(Side::Watchers, stream, Number(u64::MAX)),
             Request::Introduce([5; 32]),
+            Request::Ping,
         ];
         for request in requests {
             let body = request.encode();
@@ -206,17 +218,17 @@ mod tests {
                 assert_eq!(Request::decode(&longer), Err(Refusal::Malformed));
             }
         }
-        for body in [&[][..], &[0], &[4], &[2, 2], &[1; 1_300]] {
+        for body in [&[][..], &[0], &[5], &[2, 2], &[1; 1_300]] {
             assert_eq!(Request::decode(body), Err(Refusal::Malformed));
         }
         let refused = Refusal::ALL.map(Answer::Refused);
-        for answer in [Answer::Message(vec![1]), Answer::Stored(4, 9)]
+        for answer in [Answer::Message(vec![1]), Answer::Stored(4, 9), Answer::Pong]
             .iter()
             .chain(&refused)
         {
             assert_eq!(Answer::decode(&answer.encode()).as_ref(), Some(answer));
         }
-        for body in [&[][..], &[2, 1], &[3, 0], &[3, 7], &[4]] {
+        for body in [&[][..], &[2, 1], &[3, 0], &[3, 7], &[4, 4]] {
             assert_eq!(Answer::decode(body), None);
         }
     }

@@ -275,6 +275,7 @@ impl Session {
                 self.keys.push(key);
                 None
             }
+            Request::Ping => Some(Answer::Pong),
             Request::Introduce(_) => Some(Answer::Refused(Refusal::Quota)),
         }
     }

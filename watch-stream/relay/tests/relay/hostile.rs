@@ -137,6 +137,22 @@ fn what_is_dropped_can_not_be_brought_back() {
     }
 }
 
+/// Each request is told its own refusal.
+#[test]
+fn a_refused_follow_is_not_taken_for_a_refused_message() {
+    let relay = Relay::start();
+    let (mut device, _watchers) = stage(&relay, 1);
+    let stranger = StreamId([9; 16]);
+    device
+        .end
+        .follow(Side::Author, stranger, Number(0))
+        .unwrap();
+    // Asserts that it is kept.
+    device.publish(1);
+    assert!(device.end.next(PATIENCE).is_err());
+    device.publish(2);
+}
+
 #[test]
 fn streams_must_be_announced() {
     let relay = Relay::start();
