@@ -9,7 +9,8 @@
 //! | file | |
 //! |---|---|
 //! | `stream` | what is kept of one stream, what is refused, and when a message goes |
-//! | `relay` | all streams, and who follows which |
+//! | `relay` | all streams |
+//! | `followers` | who is pushed what, and how many may be of whom |
 //! | `files` | what survives a restart |
 //! | `frames` | requests and answers as bytes |
 //! | `server` | connections and their quotas |
@@ -28,7 +29,7 @@
 //!   kept; of subscriptions the last few are.
 //! - **Anybody can announce a stream**, and fill the table of streams: a relay in the open should serve its
 //!   owner's participants only ([`Limits::participants`]).
-//! - **Quotas**: streams, messages of a stream, connections in all and from one address, bytes of a
+//! - **Quotas**: streams, messages of a stream, followers of a stream, connections in all and from one address, bytes of a
 //!   connection in a second, refusals until it is closed.
 //!
 //! Invariants:
@@ -43,6 +44,7 @@
 
 pub mod end;
 mod files;
+mod followers;
 pub mod frames;
 pub mod line;
 mod relay;

@@ -1,4 +1,4 @@
-//! All streams, and who follows which.
+//! All streams.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 
 use perun_protocol::Participant;
 use perun_watch_stream::{Kind, Message, Number, StreamId};
-use tokio::sync::Notify;
-use tokio::sync::mpsc::Sender;
 use tracing::{info, warn};
 
 use crate::files::{Files, Found};
-use crate::frames::{Answer, Refusal, Side};
+use crate::followers::{Follower, Followers};
+use crate::frames::{Answer, Refusal};
 use crate::stream::{ANNOUNCEMENT, Bytes, LEAST_MESSAGES, Stream};
 
 /// What is kept at most, and of whom.
@@ -23,8 +22,10 @@ pub struct Limits {
     pub streams: usize,
     /// Keyloads and packets of one stream; at least 8.
     pub messages: usize,
-    /// Those who follow one stream.
+    /// Connections that follow one side of one stream, without those of its recipients.
     pub followers: usize,
+    /// How many of these may come from one address (IPv6: from one /64).
+    pub followers_of_one: usize,
     /// After how long a message that comes again is pushed again, if not all watchers have acknowledged it.
     pub repeat: Duration,
     /// Whose streams are taken; `None` for everybody's.
@@ -42,27 +43,7 @@ pub(crate) struct Relay {
 
 struct Entry {
     stream: Stream,
-    followers: Vec<Follower>,
-}
-
-/// A connection that is sent what a side publishes.
-pub(crate) struct Follower {
-    pub(crate) side: Side,
-    pub(crate) queue: Sender<Bytes>,
-    /// Told when the queue is full: whoever does not keep up is let go, and comes again to ask from where it
-    /// was.
-    pub(crate) overrun: Arc<Notify>,
-}
-
-impl Follower {
-    /// False once it is gone.
-    fn push(&self, bytes: Bytes) -> bool {
-        let pushed = self.queue.try_send(bytes);
-        if pushed.is_err() {
-            self.overrun.notify_one();
-        }
-        pushed.is_ok()
-    }
+    followers: Followers,
 }
 
 impl Default for Limits {
@@ -71,6 +52,7 @@ impl Default for Limits {
             streams: 1_000,
             messages: 128,
             followers: 64,
+            followers_of_one: 8,
             repeat: Duration::from_secs(10),
             participants: None,
         }
@@ -110,28 +92,19 @@ impl Relay {
         }
     }
 
-    /// Sends a follower what is kept, and from now on what comes.
+    /// Sends a follower what is kept, and from now on what comes. `keys` are those that it has introduced.
     pub(crate) fn follow(
         &self,
         stream: StreamId,
         from: Number,
         follower: Follower,
+        keys: &[[u8; 32]],
     ) -> Result<(), Refusal> {
         let entry = self.entry(stream).ok_or(Refusal::UnknownStream)?;
-        let entry = &mut *lock(&entry);
-        entry
-            .followers
-            .retain(|follower| !follower.queue.is_closed());
-        if entry.followers.len() >= self.limits.followers {
-            return Err(Refusal::Quota);
-        }
-        for bytes in entry.stream.kept(follower.side, from) {
-            if !follower.push(bytes) {
-                return Err(Refusal::Quota);
-            }
-        }
-        entry.followers.push(follower);
-        Ok(())
+        let Entry { stream, followers } = &mut *lock(&entry);
+        let recipient = keys.iter().find_map(|key| stream.recipient(key));
+        let kept = stream.kept(follower.side, from);
+        followers.add(follower, recipient, kept)
     }
 
     fn entry(&self, stream: StreamId) -> Option<Arc<Mutex<Entry>>> {
@@ -150,12 +123,20 @@ impl Relay {
             return Err(Refusal::Quota);
         }
         self.files.put(id, ANNOUNCEMENT, bytes).map_err(failed)?;
-        let entry = Entry {
-            stream,
-            followers: Vec::new(),
-        };
+        let entry = self.fresh(stream);
         lock(&self.streams).insert(id, Arc::new(Mutex::new(entry)));
         Ok(())
+    }
+
+    /// A stream that nobody follows yet.
+    fn fresh(&self, stream: Stream) -> Entry {
+        let Limits {
+            followers,
+            followers_of_one,
+            ..
+        } = self.limits;
+        let followers = Followers::new(followers, followers_of_one);
+        Entry { stream, followers }
     }
 
     fn announced(&self, bytes: &[u8]) -> Result<Stream, Refusal> {
@@ -187,9 +168,7 @@ impl Relay {
         self.remove(stream, change.remove);
         if let Some(side) = change.push {
             let bytes = Bytes::from(message.bytes());
-            entry
-                .followers
-                .retain(|follower| follower.side != side || follower.push(bytes.clone()));
+            entry.followers.push(side, &bytes);
         }
         Ok(())
     }
@@ -215,10 +194,7 @@ impl Relay {
             return;
         }
         let stream_id = stream_id(announcement);
-        let mut entry = Entry {
-            stream,
-            followers: Vec::new(),
-        };
+        let mut entry = self.fresh(stream);
         let now = Instant::now();
         // By name: the author's messages in their order, then what was asked, then what was said.
         for (name, contents) in &found {

@@ -17,8 +17,9 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use crate::followers::Follower;
 use crate::frames::{Answer, Refusal, Request, frame, read_body};
-use crate::relay::{Follower, Limits, Relay};
+use crate::relay::{Limits, Relay};
 use crate::stream::Bytes;
 
 /// Messages that wait to be sent to one connection: room for all that is kept of the streams that it may
@@ -40,7 +41,7 @@ pub struct Settings {
     pub limits: Limits,
     /// Connections in all.
     pub connections: usize,
-    /// Connections from one address.
+    /// Connections from one address (IPv6: from one /64).
     pub connections_of_one: usize,
     /// Bytes that a connection may send in a second; four times as many at once.
     pub bytes_per_second: u32,
@@ -54,12 +55,13 @@ pub struct Server {
     listening: JoinHandle<()>,
 }
 
-/// How many connections there are of whom.
+/// How many connections there are of which [`network`].
 type Places = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 /// A place among the connections; free again when it is dropped.
 struct Place {
     places: Places,
+    /// A [`network`].
     of: IpAddr,
 }
 
@@ -130,6 +132,17 @@ impl Drop for Place {
     }
 }
 
+/// What counts as one address: whoever has an IPv6 address has all of its /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() >> 64 << 64;
+            IpAddr::V6(network.into())
+        }
+        address => address,
+    }
+}
+
 /// Connections end with the task that listens.
 async fn listen(listener: TcpListener, relay: Arc<Relay>, settings: Settings) {
     let places = Places::default();
@@ -142,26 +155,32 @@ async fn listen(listener: TcpListener, relay: Arc<Relay>, settings: Settings) {
             sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let Some(place) = Place::take(&places, from.ip(), &settings) else {
+        let Some(place) = Place::take(&places, network(from.ip()), &settings) else {
             debug!("{from} finds no place");
             continue;
         };
         let (relay, settings) = (Arc::clone(&relay), settings.clone());
         connections.spawn(async move {
-            let ended = serve(connection, relay, &settings).await;
+            let ended = serve(connection, network(from.ip()), relay, &settings).await;
             debug!("{from} is gone: {ended:?}");
             drop(place);
         });
     }
 }
 
-async fn serve(connection: TcpStream, relay: Arc<Relay>, settings: &Settings) -> io::Result<()> {
+async fn serve(
+    connection: TcpStream,
+    network: IpAddr,
+    relay: Arc<Relay>,
+    settings: &Settings,
+) -> io::Result<()> {
     connection.set_nodelay(true)?;
     let (reader, writer) = connection.into_split();
     let (answers, answered) = mpsc::channel(ANSWERS);
     let (pushes, pushed) = mpsc::channel(QUEUE);
     let overrun = Arc::new(Notify::new());
     let session = Session {
+        network,
         relay,
         answers,
         pushes,
@@ -206,6 +225,7 @@ async fn write(
 
 /// One connection's requests.
 struct Session {
+    network: IpAddr,
     relay: Arc<Relay>,
     answers: Sender<Answer>,
     pushes: Sender<Bytes>,
@@ -267,8 +287,13 @@ impl Session {
                     side,
                     queue: self.pushes.clone(),
                     overrun: Arc::clone(&self.overrun),
+                    network: self.network,
                 };
-                let followed = self.relay.follow(stream, from, follower);
+                // The stream's lock is held while its files are written.
+                let (relay, keys) = (Arc::clone(&self.relay), self.keys.clone());
+                let followed =
+                    spawn_blocking(move || relay.follow(stream, from, follower, &keys)).await;
+                let followed = followed.unwrap_or(Err(Refusal::Storage));
                 followed.err().map(Answer::Refused)
             }
             Request::Introduce(key) if self.keys.len() < STREAMS => {
@@ -307,5 +332,19 @@ impl Budget {
         if self.left < 0.0 {
             sleep(Duration::from_secs_f64(-self.left / self.per_second)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IpAddr, network};
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_address() {
+        let network = |address: &str| network(address.parse::<IpAddr>().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:2:3"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
     }
 }

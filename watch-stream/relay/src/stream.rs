@@ -102,6 +102,12 @@ impl Stream {
         self.about.participant()
     }
 
+    /// The recipient of the newest keyload that has this Ed25519 key.
+    pub(crate) fn recipient(&self, key: &[u8; 32]) -> Option<WatcherId> {
+        let watcher = WatcherId::of(self.about.stream(), key);
+        self.watchers.contains(&watcher).then_some(watcher)
+    }
+
     /// Takes a message up. `keys` are those that its sender has introduced.
     pub(crate) fn put(
         &mut self,
@@ -210,10 +216,7 @@ impl Stream {
             _ => message.leaver().map(|watcher| (watcher, Number(0))),
         }
         .map_err(|_| Refusal::Malformed)?;
-        let is_watcher = self.watchers.contains(&watcher);
-        let key = keys
-            .iter()
-            .find(|key| is_watcher && WatcherId::of(self.about.stream(), key) == watcher);
+        let key = keys.iter().find(|key| self.recipient(key) == Some(watcher));
         let key = *key.ok_or(Refusal::NotSigned)?;
         signed_by(message, &[key])?;
         let place = (watcher, header.kind.tag());

@@ -195,14 +195,17 @@ fn tables_are_bounded() {
     assert_eq!(end.publish(&announcements[1]).unwrap(), Ok(()));
     assert_eq!(end.publish(&announcements[2]).unwrap(), Err(Refusal::Quota));
     let stream = StreamId(announcements[0][4..20].try_into().unwrap());
-    for _ in 0..2 {
+    // Asked again it begins anew; the place is the same.
+    for _ in 0..4 {
         end.follow(Side::Author, stream, Number(0)).unwrap();
         assert_eq!(end.next(PATIENCE).unwrap().unwrap(), announcements[0]);
     }
-    end.follow(Side::Author, stream, Number(0)).unwrap();
-    assert!(end.next(PATIENCE).is_err());
-    // The fourth connection from one address finds no place, until another one ends.
     let mut others = vec![relay.end(), relay.end()];
+    others[0].follow(Side::Author, stream, Number(0)).unwrap();
+    assert!(others[0].next(PATIENCE).unwrap().is_some());
+    others[1].follow(Side::Author, stream, Number(0)).unwrap();
+    assert!(others[1].next(PATIENCE).is_err());
+    // The fourth connection from one address finds no place, until another one ends.
     assert_eq!(others[1].publish(&announcements[0]).unwrap(), Ok(()));
     let begin = Instant::now();
     assert!(relay.end().publish(&announcements[0]).is_err());
@@ -268,6 +271,41 @@ fn who_does_not_read_is_let_go() {
         device.publish(version);
     }
     watchers[0].until(59);
+}
+
+/// Strangers take all the places that they can: the device and its watchers still find one.
+#[test]
+fn strangers_can_not_lock_a_stream() {
+    let settings = Settings {
+        limits: Limits {
+            followers: 3,
+            followers_of_one: 2,
+            ..Limits::default()
+        },
+        ..settings()
+    };
+    let relay = Relay::with(settings);
+    let (mut device, mut watchers) = stage(&relay, 1);
+    let stream = device.author.stream();
+    let mut strangers: Vec<_> = (0..6).map(|_| relay.end()).collect();
+    let refused = strangers.iter_mut().map(|stranger| {
+        stranger.follow(Side::Author, stream, Number(0)).unwrap();
+        usize::from(stranger.next(PATIENCE).is_err())
+    });
+    // The watcher has come as a stranger, too.
+    assert_eq!(refused.sum::<usize>(), 5);
+    device.reconnect(&relay);
+    // As often as it likes, and however many of its connections are dead without the relay's knowing.
+    let mut dead = Vec::new();
+    for version in 1..6 {
+        device.publish(version);
+        let old = std::mem::replace(&mut watchers[0].end, relay.end());
+        dead.push(old);
+        watchers[0].reconnect(&relay);
+        watchers[0].until(version);
+        watchers[0].ack();
+        device.hear(1);
+    }
 }
 
 /// Files that somebody has damaged are not taken for messages, and the rest is.
