@@ -17,6 +17,9 @@ pub(crate) struct Files {
     root: PathBuf,
 }
 
+/// What is being written.
+const DRAFT: &str = "draft";
+
 /// The files of one stream: name and contents.
 pub(crate) type Found = Vec<(String, Vec<u8>)>;
 
@@ -34,7 +37,7 @@ impl Files {
             fs::create_dir(&folder)?;
             sync_folder(&self.root)?;
         }
-        let draft = folder.join("draft");
+        let draft = folder.join(DRAFT);
         let mut file = File::create(&draft)?;
         file.write_all(bytes)?;
         file.sync_data()?;
@@ -50,7 +53,7 @@ impl Files {
         }
     }
 
-    /// The files of each stream, by name. Files that are longer than any message are passed over.
+    /// The files of each stream, by name. Drafts, and files that are longer than any message, are passed over.
     pub(crate) fn load(&self) -> io::Result<Vec<Found>> {
         let mut streams = Vec::new();
         for folder in fs::read_dir(&self.root)? {
@@ -72,7 +75,9 @@ fn load(folder: &Path) -> io::Result<Found> {
     for file in fs::read_dir(folder)? {
         let file = file?;
         let is_short = file.metadata()?.len() <= (MAX_BODY_LENGTH + 32) as u64;
-        if let (true, Ok(name)) = (is_short, file.file_name().into_string()) {
+        if let (true, Ok(name)) = (is_short, file.file_name().into_string())
+            && name != DRAFT
+        {
             found.push((name, fs::read(file.path())?));
         }
     }

@@ -11,6 +11,7 @@
 //! | `stream` | what is kept of one stream, what is refused, and when a message goes |
 //! | `relay` | all streams |
 //! | `followers` | who is pushed what, and how many may be of whom |
+//! | `budget` | how much of something may be used in a time |
 //! | `files` | what survives a restart |
 //! | `frames` | requests and answers as bytes |
 //! | `server` | connections and their quotas |
@@ -26,7 +27,9 @@
 //! - **Acks and unsubscriptions** are verified by the key that the connection has introduced, which must have
 //!   the id of a recipient of the newest keyload: otherwise a stranger's ack would drop messages.
 //! - **Heartbeats and subscriptions can't be verified** without the author's keys. Heartbeats are pushed and not
-//!   kept; of subscriptions the last few are.
+//!   kept; of subscriptions the last few are. Of both only so many are taken in a second, since each costs its
+//!   receivers an attempt to open it. Strangers can use that up: then subscribing takes longer, and heartbeats
+//!   are missing; keyloads, packets and acks are not concerned.
 //! - **Anybody can announce a stream**, and fill the table of streams: a relay in the open should serve its
 //!   owner's participants only ([`Limits::participants`]).
 //! - **Quotas**: streams, messages of a stream, followers of a stream, connections in all and from one address, bytes of a
@@ -42,6 +45,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 pub mod end;
 mod files;
 mod followers;

@@ -10,6 +10,7 @@ use perun_protocol::Participant;
 use perun_watch_stream::{Kind, Message, Number, StreamId};
 use tracing::{info, warn};
 
+use crate::budget::Budget;
 use crate::files::{Files, Found};
 use crate::followers::{Follower, Followers};
 use crate::frames::{Answer, Refusal};
@@ -28,6 +29,10 @@ pub struct Limits {
     pub followers_of_one: usize,
     /// After how long a message that comes again is pushed again, if not all watchers have acknowledged it.
     pub repeat: Duration,
+    /// Subscriptions of one stream, in a minute; a quarter of it at once, but 16 at least.
+    pub subscriptions_per_minute: u32,
+    /// Heartbeats of one stream, in a second; four times as many at once.
+    pub heartbeats_per_second: u32,
     /// Whose streams are taken; `None` for everybody's.
     pub participants: Option<Vec<Participant>>,
 }
@@ -44,6 +49,8 @@ pub(crate) struct Relay {
 struct Entry {
     stream: Stream,
     followers: Followers,
+    subscriptions: Budget,
+    heartbeats: Budget,
 }
 
 impl Default for Limits {
@@ -54,6 +61,8 @@ impl Default for Limits {
             followers: 64,
             followers_of_one: 8,
             repeat: Duration::from_secs(10),
+            subscriptions_per_minute: 20,
+            heartbeats_per_second: 4,
             participants: None,
         }
     }
@@ -101,7 +110,9 @@ impl Relay {
         keys: &[[u8; 32]],
     ) -> Result<(), Refusal> {
         let entry = self.entry(stream).ok_or(Refusal::UnknownStream)?;
-        let Entry { stream, followers } = &mut *lock(&entry);
+        let Entry {
+            stream, followers, ..
+        } = &mut *lock(&entry);
         let recipient = keys.iter().find_map(|key| stream.recipient(key));
         let kept = stream.kept(follower.side, from);
         followers.add(follower, recipient, kept)
@@ -130,13 +141,15 @@ impl Relay {
 
     /// A stream that nobody follows yet.
     fn fresh(&self, stream: Stream) -> Entry {
-        let Limits {
-            followers,
-            followers_of_one,
-            ..
-        } = self.limits;
-        let followers = Followers::new(followers, followers_of_one);
-        Entry { stream, followers }
+        let (limits, now) = (&self.limits, Instant::now());
+        let in_minute = f64::from(limits.subscriptions_per_minute);
+        let in_second = f64::from(limits.heartbeats_per_second);
+        Entry {
+            stream,
+            followers: Followers::new(limits.followers, limits.followers_of_one),
+            subscriptions: Budget::new(in_minute / 60.0, (in_minute / 4.0).max(16.0), now),
+            heartbeats: Budget::new(in_second, 4.0 * in_second, now),
+        }
     }
 
     fn announced(&self, bytes: &[u8]) -> Result<Stream, Refusal> {
@@ -157,7 +170,17 @@ impl Relay {
         message: &Message<'_>,
         keys: &[[u8; 32]],
     ) -> Result<(), Refusal> {
-        let change = entry.stream.put(message, keys, Instant::now())?;
+        let now = Instant::now();
+        // Nobody can tell whether these are genuine.
+        let is_within = match message.header().kind {
+            Kind::Subscription => entry.subscriptions.take(now),
+            Kind::Tagged => entry.heartbeats.take(now),
+            _ => true,
+        };
+        if !is_within {
+            return Err(Refusal::Quota);
+        }
+        let change = entry.stream.put(message, keys, now)?;
         let stream = message.header().stream;
         if let Some((name, contents)) = change.put {
             self.files.put(stream, &name, &contents).map_err(|error| {

@@ -5,25 +5,26 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use perun_watch_stream::Kind;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
+use crate::budget::Budget;
 use crate::followers::Follower;
 use crate::frames::{Answer, Refusal, Request, frame, read_body};
 use crate::relay::{Limits, Relay};
 use crate::stream::Bytes;
 
-/// Messages that wait to be sent to one connection: room for all that is kept of the streams that it may
-/// follow.
+/// Messages that wait to be sent to one connection, at least. There is room for all that is kept of the streams
+/// that it may follow.
 const QUEUE: usize = 4_096;
 /// Answers that wait.
 const ANSWERS: usize = 16;
@@ -132,6 +133,12 @@ impl Drop for Place {
     }
 }
 
+fn queue_length(limits: &Limits) -> usize {
+    let kept = limits.messages.saturating_add(QUEUE / STREAMS);
+    let all = kept.saturating_mul(STREAMS);
+    all.min(Semaphore::MAX_PERMITS)
+}
+
 /// What counts as one address: whoever has an IPv6 address has all of its /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -177,7 +184,7 @@ async fn serve(
     connection.set_nodelay(true)?;
     let (reader, writer) = connection.into_split();
     let (answers, answered) = mpsc::channel(ANSWERS);
-    let (pushes, pushed) = mpsc::channel(QUEUE);
+    let (pushes, pushed) = mpsc::channel(queue_length(&settings.limits));
     let overrun = Arc::new(Notify::new());
     let session = Session {
         network,
@@ -242,13 +249,14 @@ impl Session {
         mut reader: BufReader<tokio::net::tcp::OwnedReadHalf>,
         settings: &Settings,
     ) -> io::Result<()> {
-        let mut budget = Budget::new(settings.bytes_per_second);
+        let per_second = f64::from(settings.bytes_per_second.max(1));
+        let mut budget = Budget::new(per_second, 4.0 * per_second, Instant::now());
         loop {
             let body = timeout(settings.idle, read_body(&mut reader)).await;
             let Some(body) = body.map_err(io::Error::other)?? else {
                 return Ok(());
             };
-            budget.spend(body.len()).await;
+            sleep(budget.spend(body.len() as f64, Instant::now())).await;
             let answer = match Request::decode(&body) {
                 Ok(request) => self.handle(request).await,
                 Err(refusal) => Some(Answer::Refused(refusal)),
@@ -302,35 +310,6 @@ impl Session {
             }
             Request::Ping => Some(Answer::Pong),
             Request::Introduce(_) => Some(Answer::Refused(Refusal::Quota)),
-        }
-    }
-}
-
-/// How many bytes a connection may still send.
-struct Budget {
-    per_second: f64,
-    left: f64,
-    since: Instant,
-}
-
-impl Budget {
-    fn new(per_second: u32) -> Self {
-        let per_second = f64::from(per_second.max(1));
-        Self {
-            per_second,
-            left: 4.0 * per_second,
-            since: Instant::now(),
-        }
-    }
-
-    /// Waits until so many bytes may have been sent.
-    async fn spend(&mut self, bytes: usize) {
-        let now = Instant::now();
-        let earned = now.duration_since(self.since).as_secs_f64() * self.per_second;
-        self.left = (self.left + earned).min(4.0 * self.per_second) - bytes as f64;
-        self.since = now;
-        if self.left < 0.0 {
-            sleep(Duration::from_secs_f64(-self.left / self.per_second)).await;
         }
     }
 }

@@ -308,6 +308,55 @@ fn strangers_can_not_lock_a_stream() {
     }
 }
 
+/// Garbage that could be subscriptions or heartbeats costs whoever receives it: only so much comes through, and
+/// what can be verified is not concerned.
+#[test]
+fn what_can_not_be_verified_is_limited() {
+    let settings = Settings {
+        limits: Limits {
+            subscriptions_per_minute: 0,
+            heartbeats_per_second: 1,
+            ..Limits::default()
+        },
+        ..settings()
+    };
+    let relay = Relay::with(settings);
+    let (mut device, mut watchers) = stage(&relay, 1);
+    let subscription = watchers[0].side.subscribe(&mut OsRng).unwrap().to_vec();
+    let heartbeat = device.author.heartbeat(b"alive").unwrap().to_vec();
+    for (message, at_once) in [(subscription, 15), (heartbeat, 4)] {
+        let mut stranger = relay.end();
+        let taken = (0..30).filter(|round| {
+            let mut message = message.clone();
+            *message.last_mut().unwrap() ^= round;
+            message[70] ^= round;
+            stranger.publish(&message).unwrap() != Err(Refusal::Quota)
+        });
+        let taken = taken.count();
+        // The heartbeats' limit grows while they are sent.
+        assert!((at_once..at_once + 3).contains(&taken), "{taken}");
+    }
+    device.publish(1);
+    watchers[0].until(1);
+    watchers[0].ack();
+}
+
+/// What was being written when the power was cut is no message.
+#[test]
+fn a_draft_is_not_taken_up() {
+    let mut relay = Relay::start();
+    let (mut device, mut watchers) = stage(&relay, 1);
+    device.publish(1);
+    let packet = device.publish(2);
+    let files = relay.files(device.author.stream());
+    let is_it = |file: &&std::path::PathBuf| std::fs::read(file).unwrap() == packet;
+    let file = files.iter().find(is_it).unwrap();
+    std::fs::rename(file, file.with_file_name("draft")).unwrap();
+    relay.restart();
+    watchers[0].reconnect(&relay);
+    assert!(!watchers[0].rest().contains(&packet));
+}
+
 /// Files that somebody has damaged are not taken for messages, and the rest is.
 #[test]
 fn damaged_files_are_passed_over() {
