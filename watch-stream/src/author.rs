@@ -229,7 +229,8 @@ impl<S: Storage> Author<S> {
         used.map_or(0, |used| MAX_EPOCH_PACKETS.saturating_sub(used))
     }
 
-    /// How many watchers said since the start that they have stored this version or a newer one.
+    /// How many watchers said since the start that they have stored this version or a newer one. Who claims a
+    /// version that was not published yet is none of them.
     pub fn guarded_by(&self, version: Version) -> usize {
         let has_it = |watcher: &&Watcher| {
             watcher.is_subscribed() && watcher.acked.is_some_and(|acked| acked.version >= version)

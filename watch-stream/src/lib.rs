@@ -64,7 +64,8 @@
 //!   watchers, and the versions in acks.
 //! - **A relay can keep everything back.** That shows by missing acks only, so the author must not count a state
 //!   as guarded before enough of them came.
-//! - **A watcher can lie** about what it has stored, or pass on what it reads. Ask several.
+//! - **A watcher can lie** about what it has stored, or pass on what it reads. Ask several. A claim of a version
+//!   that was never published counts as none.
 //! - **The author's memory while it runs** is all that is needed to read and sign on, until the owner makes a new
 //!   stream. A stolen signing key is not healed by anything.
 //! - **A watcher's wrapping key** opens every recorded keyload since its last rotation.

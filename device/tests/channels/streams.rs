@@ -363,3 +363,17 @@ fn who_claims_what_was_never_signed_guards_nothing() {
     let contradicts = Event::StreamContradicts { channel, told };
     assert!(stream.world.events.contains(&contradicts));
 }
+
+#[test]
+fn one_liar_stops_nothing() {
+    let mut stream = Stream::open(1, 2);
+    stream.followers[0].claims = Some(Version::new(u64::MAX));
+    stream.peer_pays(30);
+    stream.run(8);
+    assert_eq!(stream.world.received(), 30);
+    // Alone it guards nothing.
+    stream.followers[1].is_silent = true;
+    stream.peer_pays(30);
+    stream.run(8);
+    assert_eq!(stream.world.received(), 30);
+}

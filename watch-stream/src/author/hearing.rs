@@ -16,7 +16,8 @@ pub enum Heard {
     Subscribed(WatcherId),
     /// A watcher left, and is no longer allowed. An epoch is due.
     Unsubscribed(WatcherId),
-    /// A watcher said what it has stored.
+    /// A watcher said what it has stored. It counts ([`Watcher::acked`](super::Watcher::acked)) if that was
+    /// published since the start; if not, the watcher counts as one that has stored nothing.
     Acked {
         /// Who.
         watcher: WatcherId,
@@ -76,7 +77,10 @@ impl<S: Storage> Author<S> {
             contiguous: ack.contiguous,
         };
         let mut changed = self.watchers.clone();
-        changed[position].acked = Some(acked);
+        changed[position].heard = Some(header.number);
+        // Nobody has stored what was never published; nor does it count once it is.
+        let is_known = Some(ack.version) <= self.published;
+        changed[position].acked = is_known.then_some(acked);
         match ack.next_key {
             Some(key) if current.is_some_and(|current| current != key) => {
                 changed[position].wrapping = Some((key, header.number));

@@ -16,7 +16,9 @@ pub struct Watcher {
     pub(super) id: WatcherId,
     /// The key that its keyloads are sealed to and the number of the message that brought it.
     pub(super) wrapping: Option<([u8; 32], Number)>,
-    /// Of the newest ack since the start.
+    /// The number of the newest ack since the start.
+    pub(super) heard: Option<Number>,
+    /// What it says, if it counts.
     pub(super) acked: Option<Acked>,
 }
 
@@ -40,6 +42,7 @@ impl Watcher {
             signing_key,
             id: WatcherId::of(stream, &signing_key),
             wrapping: None,
+            heard: None,
             acked: None,
         }
     }
@@ -59,7 +62,8 @@ impl Watcher {
         self.wrapping.is_some()
     }
 
-    /// What it acknowledged last since the author's start.
+    /// What it acknowledged last since the author's start; `None` also if it claims a version that was not
+    /// published since.
     pub const fn acked(&self) -> Option<Acked> {
         self.acked
     }
@@ -67,8 +71,7 @@ impl Watcher {
     /// What a message with this number must be newer than.
     pub(super) fn check_newer(&self, number: Number) -> Result<(), Refused> {
         let brought_key = self.wrapping.map(|(_, number)| number);
-        let acked = self.acked.map(|acked| acked.number);
-        match brought_key.max(acked) {
+        match brought_key.max(self.heard) {
             Some(newest) if number <= newest => Err(Refused::Repeated { number }),
             _ => Ok(()),
         }

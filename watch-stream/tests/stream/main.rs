@@ -3,13 +3,13 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod acks;
 mod attacks;
 mod export;
 mod flash;
 mod forks;
 mod garbage;
 mod golden;
-mod lost;
 mod order;
 mod policy;
 mod power;

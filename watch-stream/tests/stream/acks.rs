@@ -1,4 +1,4 @@
-//! Watchers that lose what they had stored.
+//! Acks that are not true any more, or never were.
 
 use perun_protocol::Version;
 use perun_watch_stream::{ReceiveError, Refused, SendError};
@@ -58,4 +58,35 @@ fn what_is_forgotten_stays_so_over_a_restart() {
     // After a start also what was read already can be read.
     assert_eq!(watcher.receive(&keyload), Ok(Got::Epoch(1)));
     assert_eq!(watcher.receive(&packet), Ok(state(5)));
+}
+
+#[test]
+fn who_claims_what_was_not_published_counts_as_none() {
+    let mut world = World::with_watchers(2);
+    world.publish(1);
+    let claim = |world: &mut World, watcher: usize, version| {
+        let side = &mut world.watchers[watcher].side;
+        side.stored(Version::new(version)).unwrap();
+        let ack = side.ack().unwrap();
+        world.author.receive(&ack).unwrap();
+        ack
+    };
+    claim(&mut world, 0, 1);
+    assert_eq!(world.author.guarded_by(Version::new(1)), 1);
+    let early = claim(&mut world, 1, 2);
+    claim(&mut world, 0, u64::MAX);
+    assert_eq!(world.author.guarded_by(Version::new(1)), 0);
+    // It does not come true later, either.
+    world.publish(2);
+    assert_eq!(world.author.guarded_by(Version::new(1)), 0);
+    let refused = world.author.receive(&early);
+    assert!(
+        matches!(
+            refused,
+            Err(ReceiveError::Refused(Refused::Repeated { .. }))
+        ),
+        "{refused:?}"
+    );
+    claim(&mut world, 1, 2);
+    assert_eq!(world.author.guarded_by(Version::new(2)), 1);
 }
