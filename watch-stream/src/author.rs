@@ -66,7 +66,8 @@ struct Running {
 }
 
 impl<S: Storage> Author<S> {
-    /// Makes a stream of `participant` about `channel`, in place of whatever `storage` holds.
+    /// Makes a stream of `participant` about `channel`, in place of whatever `storage` holds. If the power is
+    /// cut, either that or the new stream is there.
     pub fn create(
         mut storage: S,
         channel: ChannelId,
@@ -84,8 +85,7 @@ impl<S: Storage> Author<S> {
         let announcement = Announcement::bind(public, nonce, channel, participant);
         let watchers = Watchers::new();
         let record = Kept::encode(&seed, &wrapping, &announcement, &watchers);
-        let sequence = Sequence::create(&mut storage)?;
-        storage.store(Record::State, &record.0)?;
+        let sequence = Sequence::begin(&mut storage, &record.0)?;
         let kept = Kept {
             seed,
             wrapping,
@@ -103,7 +103,7 @@ impl<S: Storage> Author<S> {
         };
         let kept = Kept::decode(&record.0);
         let kept = kept.ok_or(StartError::Damaged)?;
-        // It was written before the state was.
+        // A state is never there without it.
         let sequence = Sequence::load(&mut storage)?.ok_or(StartError::Damaged)?;
         Ok(Some(Self::assemble(storage, kept, sequence)))
     }

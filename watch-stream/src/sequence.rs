@@ -32,14 +32,45 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     /// The beginning: the first number is 1, since the announcement has 0.
-    pub(crate) fn create<S: Storage>(storage: &mut S) -> Result<Self, S::Error> {
-        let sequence = Self {
-            next: Number(1),
-            reserved: Number(1),
-            epoch: Epoch(0),
-        };
-        sequence.store(storage)?;
-        Ok(sequence)
+    const FIRST: Self = Self {
+        next: Number(1),
+        reserved: Number(1),
+        epoch: Epoch(0),
+    };
+
+    /// Makes `storage` hold `state`, of a key that has signed nothing, and its first sequence.
+    pub(crate) fn begin<S: Storage>(storage: &mut S, state: &[u8]) -> Result<Self, S::Error> {
+        let is_empty = matches!(Self::load(storage), Ok(None));
+        Self::FIRST.replace(storage, state, is_empty)
+    }
+
+    /// Makes `storage` hold `state`, whose key may be that of the state that it holds: goes on behind that.
+    pub(crate) fn go_on<S: Storage>(storage: &mut S, state: &[u8]) -> Result<Self, S::Error> {
+        match Self::load(storage) {
+            Ok(there) => there
+                .unwrap_or(Self::FIRST)
+                .replace(storage, state, there.is_none()),
+            Err(_) => Self::FIRST.replace(storage, state, false),
+        }
+    }
+
+    /// No order of the two writes may bring the keys that are there together with numbers that they have
+    /// used: where there are some, they are replaced first. The numbers that were theirs do for the new
+    /// ones, too, if the power is cut in between.
+    fn replace<S: Storage>(
+        self,
+        storage: &mut S,
+        state: &[u8],
+        is_empty: bool,
+    ) -> Result<Self, S::Error> {
+        if is_empty {
+            self.store(storage)?;
+            storage.store(Record::State, state)?;
+        } else {
+            storage.store(Record::State, state)?;
+            self.store(storage)?;
+        }
+        Ok(self)
     }
 
     /// Goes on behind all that may have been used; `None` if nothing was ever stored.

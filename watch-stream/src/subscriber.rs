@@ -66,7 +66,8 @@ pub struct Subscriber<S> {
 impl<S: Storage> Subscriber<S> {
     /// Begins to follow the stream that `announcement` announces, in place of whatever `storage` holds. It
     /// must be about `channel` and by `participant`. `identity` is the seed of the Ed25519 key that the author
-    /// allows; the key that keyloads are sealed to is made here.
+    /// allows; the key that keyloads are sealed to is made here. Numbers go on behind those that `storage`
+    /// knows, since the identity may be the one that signed under them.
     pub fn follow(
         mut storage: S,
         announcement: &[u8],
@@ -95,11 +96,9 @@ impl<S: Storage> Subscriber<S> {
             stored: None,
             fork: None,
         };
-        let sequence = Sequence::create(&mut storage).map_err(StartError::Storage)?;
         let record = kept.encode();
-        storage
-            .store(Record::State, &record.0)
-            .map_err(StartError::Storage)?;
+        let sequence = Sequence::go_on(&mut storage, &record.0);
+        let sequence = sequence.map_err(StartError::Storage)?;
         Ok(Self::assemble(storage, kept, sequence))
     }
 
@@ -111,7 +110,7 @@ impl<S: Storage> Subscriber<S> {
         };
         let kept = Kept::decode(&record.0);
         let kept = kept.ok_or(StartError::Damaged)?;
-        // It was written before the state was.
+        // A state is never there without it.
         let sequence = Sequence::load(&mut storage)?.ok_or(StartError::Damaged)?;
         Ok(Some(Self::assemble(storage, kept, sequence)))
     }

@@ -13,6 +13,7 @@ mod golden;
 mod order;
 mod policy;
 mod power;
+mod replacing;
 mod story;
 mod stranger;
 mod transports;
