@@ -3,12 +3,13 @@
 //! Following costs nothing, so strangers would take all places if they could:
 //!
 //! - a connection has one place on a side; whoever asks again begins anew,
-//! - an address has a few,
+//! - an address has a few; when all are taken, one that has more than a newcomer's gives one up,
 //! - each side has its own, so that strangers who play watchers do not keep the author out,
 //! - a recipient of the newest keyload, as which a connection has introduced itself, needs none of them. Two
 //!   connections of one are served, since the older may be dead without our knowing; of more the oldest is let
 //!   go.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -77,7 +78,7 @@ impl Followers {
             .retain(|(follower, _)| !follower.queue.is_closed() && !follower.is_same(&newcomer));
         match recipient {
             Some(recipient) => self.make_room(newcomer.side, recipient),
-            None => self.check_places(&newcomer)?,
+            None => self.find_place(&newcomer)?,
         }
         if !kept.into_iter().all(|bytes| newcomer.push(bytes)) {
             return Err(Refusal::Quota);
@@ -92,26 +93,94 @@ impl Followers {
             .retain(|(follower, _)| follower.side != side || follower.push(Arc::clone(bytes)));
     }
 
-    fn check_places(&self, newcomer: &Follower) -> Result<(), Refusal> {
-        let strangers = self.all.iter().filter_map(|(follower, recipient)| {
-            (recipient.is_none() && follower.side == newcomer.side).then_some(follower.network)
-        });
-        let of_network = strangers.clone().filter(|it| *it == newcomer.network);
-        if of_network.count() >= self.max_of_network || strangers.count() >= self.max_of_side {
+    fn find_place(&mut self, newcomer: &Follower) -> Result<(), Refusal> {
+        let mut places: HashMap<IpAddr, usize> = HashMap::new();
+        for (follower, recipient) in &self.all {
+            if recipient.is_none() && follower.side == newcomer.side {
+                *places.entry(follower.network).or_default() += 1;
+            }
+        }
+        let its = places.get(&newcomer.network).copied().unwrap_or(0);
+        if its >= self.max_of_network {
             return Err(Refusal::Quota);
         }
+        if places.values().sum::<usize>() < self.max_of_side {
+            return Ok(());
+        }
+        let most = places.into_iter().max_by_key(|(_, count)| *count);
+        // Not for one that would then have fewer than the newcomer's: they would take turns.
+        let (crowded, _) = most
+            .filter(|(_, count)| *count > its + 1)
+            .ok_or(Refusal::Quota)?;
+        self.let_oldest_go(|follower, recipient| {
+            recipient.is_none() && follower.side == newcomer.side && follower.network == crowded
+        });
         Ok(())
     }
 
     fn make_room(&mut self, side: Side, recipient: WatcherId) {
-        let is_its = |(follower, its): &(Follower, Option<WatcherId>)| {
-            follower.side == side && *its == Some(recipient)
+        let is_its = |follower: &Follower, its: Option<WatcherId>| {
+            follower.side == side && its == Some(recipient)
         };
-        if self.all.iter().filter(|it| is_its(it)).count() >= OF_ONE_RECIPIENT
-            && let Some(oldest) = self.all.iter().position(is_its)
-        {
+        let count = self.all.iter().filter(|(it, its)| is_its(it, *its)).count();
+        if count >= OF_ONE_RECIPIENT {
+            self.let_oldest_go(is_its);
+        }
+    }
+
+    fn let_oldest_go(&mut self, which: impl Fn(&Follower, Option<WatcherId>) -> bool) {
+        let oldest = self.all.iter().position(|(it, its)| which(it, *its));
+        if let Some(oldest) = oldest {
             let (oldest, _) = self.all.remove(oldest);
             oldest.overrun.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    fn follower(side: Side, network: u8) -> (Follower, Receiver<Bytes>) {
+        let (queue, pushed) = channel(4);
+        let follower = Follower {
+            side,
+            queue,
+            overrun: Arc::default(),
+            network: [192, 0, 2, network].into(),
+        };
+        (follower, pushed)
+    }
+
+    #[test]
+    fn strangers_share_the_places() {
+        let mut followers = Followers::new(4, 3);
+        let mut connections = Vec::new();
+        let mut add = |side, network| {
+            let (follower, pushed) = follower(side, network);
+            connections.push(pushed);
+            followers.add(follower, None, Vec::new())
+        };
+        let strangers = [1, 1, 1, 1, 2].map(|network| add(Side::Watchers, network));
+        let full = Err(Refusal::Quota);
+        assert_eq!(strangers, [Ok(()), Ok(()), Ok(()), full, Ok(())]);
+        // The others' side is another one.
+        assert_eq!(add(Side::Author, 1), Ok(()));
+        // For each the first address gives one up, until all have as many.
+        assert_eq!(
+            [3, 4].map(|network| add(Side::Watchers, network)),
+            [Ok(()); 2]
+        );
+        assert_eq!(
+            [1, 2, 3, 5].map(|network| add(Side::Watchers, network)),
+            [full; 4]
+        );
+        let is_left = |pushed: Receiver<Bytes>| !pushed.is_closed();
+        let is_left: Vec<bool> = connections.into_iter().map(is_left).collect();
+        let (yes, no) = (true, false);
+        let expected = [no, no, yes, no, yes, yes, yes, yes, no, no, no, no];
+        assert_eq!(is_left, expected);
     }
 }
