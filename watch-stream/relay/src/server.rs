@@ -316,7 +316,7 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::{IpAddr, network};
+    use super::{IpAddr, Limits, STREAMS, network, queue_length};
 
     #[test]
     fn an_ipv6_network_counts_as_one_address() {
@@ -325,5 +325,19 @@ mod tests {
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+    }
+
+    #[test]
+    fn all_that_is_kept_fits_into_a_queue() {
+        for messages in [8, 128, 5_000, usize::MAX] {
+            let limits = Limits {
+                messages,
+                ..Limits::default()
+            };
+            let queue = queue_length(&limits);
+            assert!(queue / STREAMS > messages || messages == usize::MAX);
+            // Does not panic.
+            drop(tokio::sync::mpsc::channel::<u8>(queue));
+        }
     }
 }
