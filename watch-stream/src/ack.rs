@@ -10,7 +10,9 @@
 //! ```
 //!
 //! The number in the header is the watcher's own count, so that of two acks the newer one counts, also if
-//! it says less: a watcher that lost what it had stored guards nothing any more.
+//! it says less: a watcher that lost states guards nothing any more once it says so. The epoch is that of the
+//! newest keyload it saw: the author counts no ack from before its own start. A watcher that lost its whole
+//! storage has lost that count, too, and is not heard before the author removes it and allows it again.
 
 use ed25519_dalek::SigningKey;
 use heapless::Vec;

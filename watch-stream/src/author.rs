@@ -55,6 +55,8 @@ pub struct Author<S> {
     running: Option<Running>,
     /// The last message of this run; `None` before its first.
     head: Option<MessageId>,
+    /// The first epoch of this run; `None` before it.
+    first_epoch: Option<Epoch>,
     published: Option<Version>,
     keyload: Vec<u8, MAX_MESSAGE_LENGTH>,
     packet: Vec<u8, MAX_MESSAGE_LENGTH>,
@@ -126,7 +128,8 @@ impl<S: Storage> Author<S> {
         Self::start(storage)?.ok_or(StartError::Damaged)
     }
 
-    /// Lets the owner of this Ed25519 key subscribe. True if it was not allowed before.
+    /// Lets the owner of this Ed25519 key subscribe. True if it was not allowed before. A watcher that lost its
+    /// storage, and with it the count of its messages, is heard again after [`Author::remove`] and this.
     pub fn allow(&mut self, signing_key: [u8; 32]) -> Result<bool, SendError<S::Error>> {
         let is_known = |watcher: &Watcher| watcher.signing_key == signing_key;
         if self.watchers.iter().any(is_known) {
@@ -157,6 +160,7 @@ impl<S: Storage> Author<S> {
     pub fn jump(&mut self) -> Result<(), SendError<S::Error>> {
         self.running = None;
         self.head = None;
+        self.first_epoch = None;
         self.sequence = self.sequence.jump(None, &mut self.storage)?;
         Ok(())
     }
@@ -229,8 +233,8 @@ impl<S: Storage> Author<S> {
         used.map_or(0, |used| MAX_EPOCH_PACKETS.saturating_sub(used))
     }
 
-    /// How many watchers said since the start that they have stored this version or a newer one. Who claims a
-    /// version that was not published yet is none of them.
+    /// How many watchers said since the start that they have stored this version or a newer one
+    /// ([`Watcher::acked`]).
     pub fn guarded_by(&self, version: Version) -> usize {
         let has_it = |watcher: &&Watcher| {
             watcher.is_subscribed() && watcher.acked.is_some_and(|acked| acked.version >= version)
@@ -256,6 +260,7 @@ impl<S: Storage> Author<S> {
             sequence,
             running: None,
             head: None,
+            first_epoch: None,
             published: None,
             keyload: Vec::new(),
             packet: Vec::new(),

@@ -51,7 +51,9 @@
 //! - **Forks.** Two messages that an honest author can't both have signed are kept as evidence that anybody can
 //!   verify, if a watcher sees both within [`REMEMBERED`] messages ([`Fork`]). It acts on the higher version.
 //! - **What is guarded.** An ack is the watcher's signed word that it has stored a version. Of two acks the
-//!   newer one counts, so a watcher that lost its storage no longer counts as a guard.
+//!   newer one counts, and none from before the author's start, so a watcher that says that it lost states
+//!   ([`Subscriber::forget`]), or subscribes anew, no longer counts as a guard. One that lost its whole storage
+//!   can't say so: its numbers start anew, and are refused until it is removed and allowed again.
 //! - **Exports** hold no key in clear, and going on from one repeats neither numbers nor keys.
 //! - **Bounds.** Whatever a stranger sends is refused without a panic, without allocation, and within bounds:
 //!   [`MAX_MESSAGE_LENGTH`], [`MAX_WATCHERS`], [`MAX_EPOCH_PACKETS`], [`SKIPPED`].

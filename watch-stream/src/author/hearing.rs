@@ -16,8 +16,8 @@ pub enum Heard {
     Subscribed(WatcherId),
     /// A watcher left, and is no longer allowed. An epoch is due.
     Unsubscribed(WatcherId),
-    /// A watcher said what it has stored. It counts ([`Watcher::acked`](super::Watcher::acked)) if that was
-    /// published since the start; if not, the watcher counts as one that has stored nothing.
+    /// A watcher said what it has stored. If that does not count ([`Watcher::acked`](super::Watcher::acked)), the
+    /// watcher is one that has stored nothing.
     Acked {
         /// Who.
         watcher: WatcherId,
@@ -78,9 +78,11 @@ impl<S: Storage> Author<S> {
         };
         let mut changed = self.watchers.clone();
         changed[position].heard = Some(header.number);
+        // Of an earlier run, an ack may be one that was kept and sent again.
+        let is_of_run = self.first_epoch.is_some_and(|first| header.epoch >= first);
         // Nobody has stored what was never published; nor does it count once it is.
-        let is_known = Some(ack.version) <= self.published;
-        changed[position].acked = is_known.then_some(acked);
+        let is_published = Some(ack.version) <= self.published;
+        changed[position].acked = (is_of_run && is_published).then_some(acked);
         match ack.next_key {
             Some(key) if current.is_some_and(|current| current != key) => {
                 changed[position].wrapping = Some((key, header.number));

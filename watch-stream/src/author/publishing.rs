@@ -48,6 +48,7 @@ impl<S: Storage> Author<S> {
         push(&mut self.keyload, &header.encode());
         let chain = keyload::write(&header, recipients(&self.watchers), &mut self.keyload, rng);
         self.head = Some(sign(&self.signing, &header, &mut self.keyload));
+        self.first_epoch.get_or_insert(epoch);
         self.running = Some(Running {
             chain,
             tagged: Number(0),

@@ -62,8 +62,9 @@ impl Watcher {
         self.wrapping.is_some()
     }
 
-    /// What it acknowledged last since the author's start; `None` also if it claims a version that was not
-    /// published since.
+    /// What it acknowledged last since the author's start, or since it subscribed anew. `None` also if that
+    /// does not count: an ack from before the first epoch since the start, which anybody may have kept and
+    /// sent again, or one of a version that was not published yet.
     pub const fn acked(&self) -> Option<Acked> {
         self.acked
     }
@@ -97,6 +98,8 @@ pub(super) fn with_subscription(
         .ok_or(Refused::NotAllowed)?;
     watcher.check_newer(number)?;
     watcher.wrapping = Some((keys.wrapping, number));
+    // It may have begun anew, with nothing stored.
+    watcher.acked = None;
     let id = watcher.id;
     Ok((changed, id))
 }

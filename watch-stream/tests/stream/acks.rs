@@ -1,9 +1,9 @@
 //! Acks that are not true any more, or never were.
 
 use perun_protocol::Version;
-use perun_watch_stream::{ReceiveError, Refused, SendError};
+use perun_watch_stream::{Heard, ReceiveError, Refused, SendError};
 
-use crate::world::{Cut, Got, PowerCut, World, state};
+use crate::world::{Cut, Got, PowerCut, Watcher, World, identity_key, state};
 
 #[test]
 fn who_lost_a_state_says_so_and_gets_it_again() {
@@ -89,4 +89,64 @@ fn who_claims_what_was_not_published_counts_as_none() {
     );
     claim(&mut world, 1, 2);
     assert_eq!(world.author.guarded_by(Version::new(2)), 1);
+}
+
+#[test]
+fn an_ack_from_before_the_start_does_not_count() {
+    let mut world = World::with_watchers(1);
+    let packet = world.publish(1);
+    world.watchers[0].receive(&packet).unwrap();
+    let old = world.watchers[0].side.ack().unwrap();
+    world.author.receive(&old).unwrap();
+    assert_eq!(world.author.guarded_by(Version::new(1)), 1);
+    world.restart();
+    let keyload = world.keyload();
+    let packet = world.publish(1);
+    // Whoever kept it sends it again.
+    world.author.receive(&old).unwrap();
+    assert_eq!(world.author.guarded_by(Version::new(1)), 0);
+    world.watchers[0].receive(&keyload).unwrap();
+    assert_eq!(world.watchers[0].receive(&packet), Ok(Got::Superseded(1)));
+    let ack = world.watchers[0].side.ack().unwrap();
+    world.author.receive(&ack).unwrap();
+    assert_eq!(world.author.guarded_by(Version::new(1)), 1);
+}
+
+#[test]
+fn who_subscribes_anew_guards_nothing_yet() {
+    let mut world = World::with_watchers(1);
+    let packet = world.publish(1);
+    let watcher = &mut world.watchers[0];
+    watcher.receive(&packet).unwrap();
+    let ack = watcher.side.ack().unwrap();
+    world.author.receive(&ack).unwrap();
+    assert_eq!(world.author.guarded_by(Version::new(1)), 1);
+    let subscription = watcher.side.subscribe(&mut world.random).unwrap();
+    world.author.receive(&subscription).unwrap();
+    assert_eq!(world.author.guarded_by(Version::new(1)), 0);
+    assert_eq!(world.author.watchers()[0].acked(), None);
+}
+
+/// Without its storage a watcher starts to count anew.
+#[test]
+fn who_lost_everything_is_heard_once_it_is_allowed_again() {
+    let mut world = World::with_watchers(1);
+    let announcement = world.author.announcement();
+    let mut anew = Watcher::follow(&announcement, 0x41, &mut world.random);
+    let subscription = anew.side.subscribe(&mut world.random).unwrap();
+    let refused = world.author.receive(&subscription);
+    assert!(
+        matches!(
+            refused,
+            Err(ReceiveError::Refused(Refused::Repeated { .. }))
+        ),
+        "{refused:?}"
+    );
+    let id = anew.side.id();
+    world.author.remove(id).unwrap();
+    world.author.allow(identity_key(0x41)).unwrap();
+    assert_eq!(
+        world.author.receive(&subscription),
+        Ok(Heard::Subscribed(id))
+    );
 }
