@@ -39,10 +39,22 @@ pub struct Publisher<F: NorFlash> {
     author: Author<StreamStore<F>>,
     /// `None` before the first look at the device's settings.
     schedule: Option<Schedule>,
-    /// The announcement has gone out since the start.
-    is_announced: bool,
-    /// The keyload has just gone out again, and the packet follows.
-    is_packet_next: bool,
+    /// What the relay is to be given again, whatever else is due.
+    again: Again,
+    /// This is an old copy of the stream, by a watcher's word.
+    is_jump_due: bool,
+    /// It was taken at its word once, which is enough for one run.
+    has_jumped: bool,
+    /// The last attempt failed; the next one is then.
+    retry: Option<Timestamp>,
+}
+
+/// Which messages go out again, first to last.
+#[derive(Clone, Copy)]
+struct Again {
+    announcement: bool,
+    keyload: bool,
+    packet: bool,
 }
 
 impl<F: NorFlash> Publisher<F> {
@@ -74,8 +86,14 @@ impl<F: NorFlash> Publisher<F> {
         Self {
             author,
             schedule: None,
-            is_announced: false,
-            is_packet_next: false,
+            again: Again {
+                announcement: true,
+                keyload: false,
+                packet: false,
+            },
+            is_jump_due: false,
+            has_jumped: false,
+            retry: None,
         }
     }
 
@@ -100,6 +118,29 @@ impl<F: NorFlash> Publisher<F> {
         self.author.remove(watcher)
     }
 
+    /// Leaves a wide range of numbers and epochs out: for a store that holds an old copy of the stream, whose
+    /// watchers have seen more. A watcher's word for that ([`Heard::Acked`], `is_ahead`) has the same effect
+    /// before anything else is published, but once in a run only, since watchers can lie and there is room for
+    /// 65,535 jumps.
+    ///
+    /// # Errors
+    /// The store failed, or there is no room left: the stream has to be made anew.
+    pub fn jump(&mut self) -> Result<(), PublishError<F::Error>> {
+        self.author.jump()?;
+        self.has_jumped = true;
+        self.is_jump_due = false;
+        Ok(())
+    }
+
+    /// The relay may have lost what it had, or is another one: announcement, keyload and packet go out again.
+    pub const fn reconnected(&mut self) {
+        self.again = Again {
+            announcement: true,
+            keyload: true,
+            packet: true,
+        };
+    }
+
     /// Takes up what the relay brings, and tells the device what enough watchers have stored.
     ///
     /// # Errors
@@ -110,11 +151,20 @@ impl<F: NorFlash> Publisher<F> {
         bytes: &[u8],
     ) -> Result<Heard, ReceiveError<StoreError<F::Error>>> {
         let heard = self.author.receive(bytes)?;
-        if let Heard::Acked { acked, .. } = heard {
-            let channel = self.author.about().channel();
-            let guards = device.settings().stream_guards;
-            device.handle_streamed(&channel, acked.version, self.stored_by(guards));
-        }
+        let told = match heard {
+            Heard::Acked {
+                acked, is_ahead, ..
+            } => {
+                self.is_jump_due |= is_ahead && !self.has_jumped;
+                Some(acked.version)
+            }
+            Heard::Subscribed(_) | Heard::Unsubscribed(_) => None,
+        };
+        let channel = self.author.about().channel();
+        let guards = device.settings().stream_guards;
+        device.handle_streamed(&channel, told, self.stored_by(guards));
+        // The time of an alarm ends with the ack that made the state guarded.
+        self.guard(device);
         Ok(heard)
     }
 
@@ -122,20 +172,31 @@ impl<F: NorFlash> Publisher<F> {
     /// that happens and at [`Publisher::poll_timeout`].
     ///
     /// # Errors
-    /// The store failed; or the stream's numbers are used up, and it has to be made anew.
+    /// The store failed; or the stream's numbers are used up, and it has to be made anew; or
+    /// [`TooLong`](SendError::TooLong): what introduces the channel does not fit into a packet, as with many
+    /// assets, and no watcher can follow it. All but the first come again with each attempt.
     pub fn poll_transmit<D: NorFlash, R: Random, C: Clock>(
         &mut self,
         device: &mut Device<D, R, C>,
     ) -> Result<Option<Vec<u8>>, PublishError<F::Error>> {
-        if !self.is_announced {
-            self.is_announced = true;
-            return Ok(Some(self.author.announcement().to_vec()));
-        }
-        if self.is_packet_next {
-            self.is_packet_next = false;
-            return Ok(self.author.packet().map(<[u8]>::to_vec));
-        }
         let now = Timestamp::from_nanos(device.uptime_ns());
+        let next = self.next(device, now);
+        let retry = now.saturating_add_nanos(device.settings().times.retry_ns);
+        self.retry = next.is_err().then_some(retry);
+        next
+    }
+
+    fn next<D: NorFlash, R: Random, C: Clock>(
+        &mut self,
+        device: &mut Device<D, R, C>,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, PublishError<F::Error>> {
+        if self.is_jump_due {
+            self.jump()?;
+        }
+        if let Some(message) = self.next_again() {
+            return Ok(Some(message));
+        }
         let policy = policy(device.settings());
         let schedule = self.schedule.get_or_insert(Schedule::new(policy, now));
         let due = schedule.poll(&self.author, now);
@@ -146,10 +207,13 @@ impl<F: NorFlash> Publisher<F> {
             return Ok(Some(keyload));
         }
         let channel = self.author.about().channel();
-        let newest = device.newest(&channel);
-        let Some(newest) = newest.filter(|_| self.author.recipient_count() > 0) else {
+        let Some(newest) = device.newest(&channel) else {
             return Ok(None);
         };
+        schedule.signed(newest, now);
+        if self.author.recipient_count() == 0 {
+            return Ok(None);
+        }
         if due == Some(Due::State) || Some(newest) > self.author.published() {
             let is_whole = !self.author.watchers().iter().all(knows_the_channel);
             let order = device.order(&channel, is_whole);
@@ -161,8 +225,9 @@ impl<F: NorFlash> Publisher<F> {
         Ok(match due {
             Some(Due::Again) => {
                 schedule.sent_again(now);
-                self.is_packet_next = true;
-                self.author.keyload().map(<[u8]>::to_vec)
+                self.again.keyload = true;
+                self.again.packet = true;
+                self.next_again()
             }
             Some(Due::Heartbeat) => {
                 let heartbeat = self.author.heartbeat(&[])?.to_vec();
@@ -173,26 +238,58 @@ impl<F: NorFlash> Publisher<F> {
         })
     }
 
-    /// When [`Publisher::poll_transmit`] has something in any case, in nanoseconds of the device's uptime;
-    /// `None` once the channel is over, which is when the publisher is to be dropped.
+    fn next_again(&mut self) -> Option<Vec<u8>> {
+        if core::mem::take(&mut self.again.announcement) {
+            return Some(self.author.announcement().to_vec());
+        }
+        let is_keyload_next = core::mem::take(&mut self.again.keyload);
+        if let Some(keyload) = self.author.keyload().filter(|_| is_keyload_next) {
+            return Some(keyload.to_vec());
+        }
+        let is_packet_next = core::mem::take(&mut self.again.packet);
+        // One of an earlier epoch is followed by one of this epoch anyway.
+        let is_packet_next = is_packet_next && self.author.is_packet_current();
+        let packet = self.author.packet().filter(|_| is_packet_next);
+        packet.map(<[u8]>::to_vec)
+    }
+
+    /// When [`Publisher::poll_transmit`] has something even if nothing else happens until then, in nanoseconds
+    /// of the device's uptime. After an error, when it is worth trying again. `None` if time alone brings
+    /// nothing: the channel has no state yet, nobody has subscribed, or it is over ([`Publisher::is_over`]).
     pub fn poll_timeout<D: NorFlash, R: Random, C: Clock>(
         &self,
         device: &Device<D, R, C>,
     ) -> Option<u64> {
+        if let Some(retry) = self.retry {
+            return Some(retry.nanos());
+        }
+        let is_at_once =
+            self.is_jump_due || self.again.announcement || self.again.keyload || self.again.packet;
+        if is_at_once {
+            return Some(device.uptime_ns());
+        }
         device.newest(&self.author.about().channel())?;
         let due = self.schedule.as_ref()?.poll_timeout(&self.author);
         (self.author.recipient_count() > 0).then_some(due.nanos())
     }
 
-    /// Whether the newest state is safe with those who follow. [`Guard::Alarm`] when it has not been for
-    /// longer than [`Policy::alarm_ns`]: the relay keeps messages back, or too few watchers are awake.
-    /// Asked before anything was sent, it is [`Guard::Waiting`].
+    /// Whether the device no longer has the channel, so that the publisher is to be dropped.
+    pub fn is_over<D: NorFlash, R: Random, C: Clock>(&self, device: &Device<D, R, C>) -> bool {
+        !device.has_channel(&self.author.about().channel())
+    }
+
+    /// Whether the newest state that both have signed is safe with those who follow. [`Guard::Alarm`] when it
+    /// has not been for longer than [`Policy::alarm_ns`]: the relay keeps messages back, too few watchers are
+    /// awake, or it can't be published. Asked before anything was sent, it is [`Guard::Waiting`].
     pub fn guard<D: NorFlash, R: Random, C: Clock>(&mut self, device: &Device<D, R, C>) -> Guard {
         let now = Timestamp::from_nanos(device.uptime_ns());
-        match &mut self.schedule {
-            Some(schedule) => schedule.guard(&self.author, now),
-            None => Guard::Waiting(0),
+        let Some(schedule) = &mut self.schedule else {
+            return Guard::Waiting(0);
+        };
+        if let Some(newest) = device.newest(&self.author.about().channel()) {
+            schedule.signed(newest, now);
         }
+        schedule.guard(&self.author, now)
     }
 
     /// Gives the store back.

@@ -134,12 +134,18 @@ impl Schedule {
         self.out(now);
     }
 
-    /// A state went out, for the first time or published again.
-    pub fn published(&mut self, version: Version, now: Timestamp) {
+    /// There is a state of this version, published or not: from now on [`Schedule::guard`] is about it, or a
+    /// newer one.
+    pub fn signed(&mut self, version: Version, now: Timestamp) {
         if self.newest < Some(version) {
             self.newest = Some(version);
             self.unguarded = self.unguarded.or(Some(now));
         }
+    }
+
+    /// A state went out, for the first time or published again.
+    pub fn published(&mut self, version: Version, now: Timestamp) {
+        self.signed(version, now);
         self.out(now);
     }
 
@@ -155,7 +161,8 @@ impl Schedule {
         self.beat = now;
     }
 
-    /// Whether the newest state is guarded. Call it after each ack, and before anything is signed.
+    /// Whether the newest state is guarded. Call it after each ack, or the time of the alarm runs on from the
+    /// state before, and before anything is signed.
     pub fn guard<S: Storage>(&mut self, author: &Author<S>, now: Timestamp) -> Guard {
         let by = self.newest.map_or(0, |version| author.guarded_by(version));
         if by >= self.policy.guards {

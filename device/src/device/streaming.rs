@@ -29,12 +29,17 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         self.channel(channel).and_then(Driver::newest)
     }
 
-    /// One of those who follow the stream says that it has stored `told`; as many as the settings ask for
-    /// have stored `guarded`.
+    /// Whether the device has the channel: from its opening until it is over.
+    pub(crate) fn has_channel(&self, channel: &ChannelId) -> bool {
+        self.channel(channel).is_some()
+    }
+
+    /// One of those who follow the stream says that it has stored `told`, if that is what it says; as many as
+    /// the settings ask for have stored `guarded`.
     pub(crate) fn handle_streamed(
         &mut self,
         channel: &ChannelId,
-        told: Version,
+        told: Option<Version>,
         guarded: Option<Version>,
     ) {
         let Some(driver) = self.driver(channel) else {
@@ -46,7 +51,7 @@ impl<F: NorFlash, R: Random, C: Clock> Device<F, R, C> {
         driver.streamed = guarded.filter(|version| Some(*version) <= newest);
         let guarded = driver.streamed.filter(|version| before < Some(*version));
         let channel = *channel;
-        if Some(told) > newest {
+        if let Some(told) = told.filter(|told| Some(*told) > newest) {
             self.tell(Event::StreamContradicts { channel, told });
         }
         if let Some(version) = guarded {

@@ -10,7 +10,8 @@ use perun_protocol::remote::{RemoteMessage, Watch};
 use perun_protocol::wire::RejectCode;
 use perun_protocol::{ChannelId, Version};
 use perun_watch_stream::{
-    Heard, MAX_MESSAGE_LENGTH, ReceiveError, Received, Record, Refused, Storage, Subscriber,
+    Guard, Heard, Kind, MAX_MESSAGE_LENGTH, Message, ReceiveError, Received, Record, Refused,
+    Storage, Subscriber,
 };
 use rand_core::{CryptoRng, RngCore};
 
@@ -192,6 +193,16 @@ impl Stream {
         self.followers.push(follower);
     }
 
+    /// What the flash holds; the publisher starts anew from that, or from another one.
+    fn restart_publisher(&mut self, other: Option<Flash>) -> Flash {
+        let made = Publisher::create(self.world.device(), store(flash(Tear::Clean)), self.channel);
+        let publisher = core::mem::replace(&mut self.publisher, made.unwrap());
+        let flash = publisher.into_store().into_flash();
+        let from = other.unwrap_or_else(|| flash.clone());
+        self.publisher = Publisher::start(store(from)).unwrap().unwrap();
+        flash
+    }
+
     fn run(&mut self, steps: usize) {
         for _ in 0..steps {
             self.world.run(1);
@@ -318,17 +329,9 @@ fn after_a_power_cut_the_stream_goes_on_in_another_epoch() {
     stream.run(6);
     let epoch = stream.publisher.author().epoch();
     stream.world.restart();
-    let Stream {
-        publisher, world, ..
-    } = stream;
-    let flash = publisher.into_store().into_flash();
-    let publisher = Publisher::start(store(flash)).unwrap().unwrap();
-    assert_eq!(publisher.author().about().channel(), stream.channel);
-    let mut stream = Stream {
-        publisher,
-        world,
-        ..stream
-    };
+    stream.restart_publisher(None);
+    let about = stream.publisher.author().about();
+    assert_eq!(about.channel(), stream.channel);
     stream.run(8);
     assert!(stream.publisher.author().epoch() > epoch);
     stream.peer_pays(40);
@@ -376,4 +379,93 @@ fn one_liar_stops_nothing() {
     stream.peer_pays(30);
     stream.run(8);
     assert_eq!(stream.world.received(), 30);
+}
+
+#[test]
+fn an_old_copy_of_the_stream_jumps_over_what_its_watchers_have_seen() {
+    let mut stream = Stream::open(1, 1);
+    let old = stream.restart_publisher(None);
+    for _ in 0..3 {
+        stream.run(6);
+        stream.restart_publisher(None);
+    }
+    stream.run(6);
+    let newest = stream.publisher.author().epoch();
+    stream.restart_publisher(Some(old));
+    stream.run(40);
+    assert!(stream.publisher.author().epoch().0 > newest.0 + 1_000);
+    let jumped = stream.publisher.author().epoch();
+    stream.peer_pays(30);
+    stream.run(12);
+    assert_eq!(stream.world.received(), 30);
+    // A watcher's word is enough for one jump in a run.
+    assert!(stream.publisher.author().epoch().0 < jumped.0 + 1_000);
+    stream.publisher.jump().unwrap();
+    assert!(stream.publisher.author().epoch().0 > jumped.0 + 1_000);
+    stream.peer_pays(30);
+    stream.run(12);
+    assert_eq!(stream.world.received(), 60);
+}
+
+#[test]
+fn the_time_of_an_alarm_begins_anew_with_each_unguarded_state() {
+    let mut stream = Stream::open(1, 1);
+    stream.peer_pays(30);
+    stream.run(12);
+    // More than the time that a state may be unguarded, without a word of anybody.
+    stream.run(4 * 310);
+    stream.followers[0].is_silent = true;
+    stream.peer_pays(30);
+    stream.run(4);
+    let device = stream.world.device.as_ref().unwrap();
+    assert_eq!(stream.publisher.guard(device), Guard::Waiting(0));
+    stream.run(4 * 310);
+    let device = stream.world.device.as_ref().unwrap();
+    assert_eq!(stream.publisher.guard(device), Guard::Alarm(0));
+    stream.followers[0].is_silent = false;
+    stream.run(4 * 130);
+    let device = stream.world.device.as_ref().unwrap();
+    assert_eq!(stream.publisher.guard(device), Guard::Guarded(1));
+}
+
+#[test]
+fn a_relay_that_lost_everything_is_given_it_again() {
+    let mut stream = Stream::open(1, 1);
+    stream.peer_pays(30);
+    stream.run(12);
+    let device = stream.world.device.as_mut().unwrap();
+    assert_eq!(stream.publisher.poll_transmit(device), Ok(None));
+    stream.publisher.reconnected();
+    let kinds = core::iter::from_fn(|| stream.publisher.poll_transmit(device).unwrap())
+        .map(|bytes| Message::parse(&bytes).unwrap().header().kind);
+    let given = [Kind::Announcement, Kind::Keyload, Kind::Packet];
+    assert_eq!(kinds.collect::<Vec<_>>(), given);
+}
+
+#[test]
+fn a_store_that_fails_is_not_tried_again_at_once() {
+    let mut stream = Stream::open(1, 1);
+    stream.followers[0].is_silent = true;
+    let mut flash = stream.restart_publisher(None);
+    flash.power(Some(0));
+    stream.publisher = Publisher::start(store(flash)).unwrap().unwrap();
+    let device = stream.world.device.as_mut().unwrap();
+    // The announcement takes no number.
+    assert!(stream.publisher.poll_transmit(device).is_ok());
+    let before = stream.publisher.poll_timeout(device);
+    assert!(stream.publisher.poll_transmit(device).is_err());
+    assert!(stream.publisher.poll_timeout(device) > before);
+}
+
+#[test]
+fn a_publisher_is_over_with_its_channel() {
+    let mut stream = Stream::open(1, 1);
+    stream.run(4);
+    assert!(!stream.publisher.is_over(stream.world.device()));
+    let channel = stream.channel;
+    stream.world.device().close(&channel).unwrap();
+    stream.run(60);
+    assert!(stream.publisher.is_over(stream.world.device()));
+    let device = stream.world.device.as_mut().unwrap();
+    assert_eq!(stream.publisher.poll_timeout(device), None);
 }
