@@ -35,9 +35,10 @@
 //!   and by nobody else. There is no payload without a key, and no first block that is left unmasked.
 //! - **Removal.** A watcher that was removed reads nothing that is published afterwards: nothing can be
 //!   published before a new epoch without it. One that is added reads nothing that was published before.
-//! - **Forward secrecy within an epoch.** Who takes a watcher's or the author's memory can't read the packets
-//!   that were read before. Against a stolen wrapping key, after the watcher has changed it
-//!   ([`Subscriber::rotate`]) and a keyload to the new one came.
+//! - **Forward secrecy within an epoch.** Who takes the author's memory, or the keys of a watcher's epochs, can't
+//!   read the packets that went out, or were read, before. A watcher's whole memory holds its wrapping key as
+//!   well, and that opens every recorded keyload that was sealed to it. Packets of those epochs are out of reach
+//!   only once the watcher has changed it ([`Subscriber::rotate`]) and a keyload to the new one came.
 //! - **Recovery.** An epoch heals a chain key that leaked, a rotation a wrapping key.
 //! - **No number twice.** Numbers are reserved in flash before use, so a power cut at any moment makes the
 //!   author skip some, never repeat one.

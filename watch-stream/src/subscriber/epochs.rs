@@ -1,9 +1,9 @@
 //! The epochs that a watcher can read, and the keys of packets that it skipped.
 //!
 //! Bounds: [`EPOCHS`] chains, [`SKIPPED`] keys over all of them; the oldest are given up first. A key is
-//! overwritten once its packet was read, which is also what makes a replay unreadable.
+//! overwritten where it lies once its packet was read, which is also what makes a replay unreadable.
 
-use heapless::{Deque, Vec};
+use heapless::Vec;
 
 use crate::chain::Chain;
 use crate::cipher::{self, Secret};
@@ -20,7 +20,7 @@ pub const SKIPPED: usize = 16;
 #[derive(Default)]
 pub(super) struct Epochs {
     readable: Vec<Readable, EPOCHS>,
-    skipped: Deque<Skipped, SKIPPED>,
+    skipped: Keys,
     /// The number of the newest keyload that was given up; older ones are not taken up any more.
     given_up: Number,
 }
@@ -31,6 +31,11 @@ struct Readable {
     /// The count that a tagged packet must have at least.
     tagged: Number,
 }
+
+/// Keys of skipped packets, oldest first; the rest of the slots is empty. Each is dropped in its slot, which
+/// overwrites it: whatever moves a key out instead leaves its bytes behind.
+#[derive(Default)]
+struct Keys([Option<Skipped>; SKIPPED]);
 
 struct Skipped {
     keyload: MessageId,
@@ -61,20 +66,19 @@ impl Epochs {
 
     /// Takes up a keyload that was checked; gives the oldest epoch up for it if need be.
     pub(super) fn open(&mut self, keyload: MessageId, chain: Chain) {
-        if self.readable.is_full() {
-            let oldest = (0..EPOCHS).min_by_key(|&position| self.readable[position].chain.keyload);
-            let oldest = self.readable.swap_remove(oldest.unwrap_or(0));
-            self.given_up = self.given_up.max(oldest.chain.keyload);
-            let kept = |skipped: &Skipped| skipped.keyload != oldest.keyload;
-            self.retain(kept);
-        }
         let readable = Readable {
             keyload,
             chain,
             tagged: Number(0),
         };
-        // There is room: one was given up otherwise.
-        let _ = self.readable.push(readable);
+        if let Err(readable) = self.readable.push(readable) {
+            let oldest = self.readable.iter_mut().min_by_key(|it| it.chain.keyload);
+            let oldest = oldest.expect("it is full");
+            self.given_up = self.given_up.max(oldest.chain.keyload);
+            let given_up = oldest.keyload;
+            *oldest = readable;
+            while self.skipped.wipe(|it| it.keyload == given_up) {}
+        }
     }
 
     /// Unmasks a packet whose signature was verified, and returns how long the text is.
@@ -134,20 +138,22 @@ impl Epochs {
         let number = message.header().number;
         // On a copy: nothing changes if it can't be read. The way is bounded by `Chain::covers`.
         let mut chain = readable.chain.clone();
-        let mut passed = Deque::<Skipped, SKIPPED>::new();
+        let mut passed = Keys::default();
         while chain.next() < number {
             let skipped = Skipped {
                 keyload: readable.keyload,
                 number: chain.next(),
                 key: chain.step(),
             };
-            push_newest(&mut passed, skipped);
+            passed.push(skipped);
         }
         let length = unmask(&chain.step(), message, text)?;
         readable.chain = chain;
-        while let Some(skipped) = passed.pop_front() {
-            push_newest(&mut self.skipped, skipped);
-        }
+        passed
+            .0
+            .into_iter()
+            .flatten()
+            .for_each(|skipped| self.skipped.push(skipped));
         Some(length)
     }
 
@@ -159,29 +165,33 @@ impl Epochs {
     ) -> Option<usize> {
         let number = message.header().number;
         let is_it = |it: &Skipped| it.keyload == keyload && it.number == number;
-        let skipped = self.skipped.iter().find(|it| is_it(it))?;
+        let skipped = self.skipped.0.iter().flatten().find(|it| is_it(it))?;
         let length = unmask(&skipped.key, message, text)?;
-        self.retain(|it| !is_it(it));
+        self.skipped.wipe(is_it);
         Some(length)
-    }
-
-    fn retain(&mut self, kept: impl Fn(&Skipped) -> bool) {
-        for _ in 0..self.skipped.len() {
-            if let Some(skipped) = self.skipped.pop_front()
-                && kept(&skipped)
-            {
-                push_newest(&mut self.skipped, skipped);
-            }
-        }
     }
 }
 
-fn push_newest(keys: &mut Deque<Skipped, SKIPPED>, skipped: Skipped) {
-    if keys.is_full() {
-        keys.pop_front();
+impl Keys {
+    /// Adds the newest; gives the oldest up for it if need be.
+    fn push(&mut self, skipped: Skipped) {
+        if self.0.iter().all(Option::is_some) {
+            self.wipe(|_| true);
+        }
+        let free = self.0.iter_mut().find(|slot| slot.is_none());
+        *free.expect("one was wiped otherwise") = Some(skipped);
     }
-    // There is room now.
-    let _ = keys.push_back(skipped);
+
+    /// Overwrites the oldest that is meant. False if there is none.
+    fn wipe(&mut self, is_meant: impl Fn(&Skipped) -> bool) -> bool {
+        let is_it = |slot: &Option<Skipped>| slot.as_ref().is_some_and(&is_meant);
+        let Some(position) = self.0.iter().position(is_it) else {
+            return false;
+        };
+        self.0[position] = None;
+        self.0[position..].rotate_left(1);
+        true
+    }
 }
 
 fn unmask(key: &[u8; 32], message: &Message<'_>, text: &mut [u8]) -> Option<usize> {
