@@ -379,8 +379,12 @@ fn a_refutation_is_told_to_be_late_again_when_the_window_has_moved() {
 fn nothing_is_late_when_what_is_registered_is_the_newest() {
     let (mut pair, timeout) = registered(false);
     pair.take_events(ALICE);
-    for at in [pair.now.saturating_add_nanos(HOUR / 2), timeout] {
+    for (at, next) in [
+        (pair.now.saturating_add_nanos(HOUR / 2), Some(timeout)),
+        (timeout, None),
+    ] {
         strike(&mut pair, ALICE, at);
         assert_eq!(pair.take_events(ALICE), []);
+        assert_eq!(pair.channel(ALICE).poll_timeout(), next);
     }
 }

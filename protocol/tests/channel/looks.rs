@@ -1,7 +1,8 @@
 //! Looks at the adjudicator: when one is asked for, and what it tells.
 
-use perun_protocol::Timestamp;
 use perun_protocol::channel::AdjudicatorCall;
+use perun_protocol::view::{Status, View};
+use perun_protocol::{AssetIdx, Balances, Timestamp};
 
 use crate::world::*;
 
@@ -72,4 +73,49 @@ fn quiet_up_to_what_is_known_already_changes_nothing() {
     pair.channel_mut(ALICE).handle_quiet(now, next);
     assert_eq!(pair.channel(ALICE).view().unwrap().at, next);
     assert_eq!(wanted(&mut pair, ALICE), Some(AdjudicatorCall::Observe));
+}
+
+#[test]
+fn withdrawn_is_whatever_is_left_of_ours_and_not_too_small() {
+    // For two assets: what is left of Alice's, whether it is kept, and whether she withdraws it.
+    for (left, kept, withdraws) in [
+        ([3, 4], [false, false], [true, true]),
+        ([3, 4], [true, false], [false, true]),
+        ([3, 4], [false, true], [true, false]),
+        ([0, 4], [false, false], [false, true]),
+        ([3, 0], [false, false], [true, false]),
+        ([0, 4], [false, true], [false, false]),
+        ([3, 4], [true, true], [false, false]),
+        ([0, 0], [false, false], [false, false]),
+    ] {
+        let mut plan = Plan::of([10, 10]);
+        plan.funding.push([10, 10]);
+        let mut pair = Pair::opened(&plan);
+        for (asset, _) in kept.iter().enumerate().filter(|(_, kept)| **kept) {
+            let asset = AssetIdx::new(asset as u8);
+            pair.channel_mut(ALICE).handle_kept(asset);
+        }
+        let shares = [left[0], 7, left[1], 7].map(amount).to_vec();
+        let remainders = Balances::new(2, shares).unwrap();
+        let in_flight = vec![amount(0); 2];
+        let status = Status::Concluded {
+            remainders,
+            in_flight,
+        };
+        let now = pair.now;
+        let view = View { at: now, status };
+        pair.channel_mut(ALICE).handle_view(now, view);
+        let assets = pair.channel(ALICE).params().assets().to_vec();
+        let found = match wanted(&mut pair, ALICE) {
+            None => [false; 2],
+            Some(AdjudicatorCall::Withdraw(auths)) => [0, 1].map(|index: usize| {
+                let mut auths = auths.iter();
+                auths.any(|auth| auth.auth().asset == assets[index])
+            }),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, withdraws, "{left:?} {kept:?}");
+        let is_over = withdraws == [false; 2];
+        assert_eq!(pair.channel(ALICE).is_closed(), is_over);
+    }
 }

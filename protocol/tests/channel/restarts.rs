@@ -1,7 +1,7 @@
 //! Restarts: a crash between any two outputs, a link that breaks at any message, and nothing is
 //! lost but the payments that were not proposed yet.
 
-use perun_protocol::channel::{Event, PayError};
+use perun_protocol::channel::{CommandError, Event, PayError};
 use perun_protocol::wire::{Reason, RejectCode};
 
 use crate::world::*;
@@ -307,4 +307,42 @@ fn a_crash_never_leaves_a_refused_final_proposal_looking_like_any_other() {
         }
     }
     panic!("the outputs do not end");
+}
+
+#[test]
+fn a_channel_that_is_to_end_does_not_open_again() {
+    for (is_forced, is_final) in [(false, false), (true, false), (false, true)] {
+        let mut pair = Pair::funded([10, 10]);
+        for side in BOTH {
+            pair.sides[side].is_watching = false;
+        }
+        if is_forced {
+            pair.force_close(ALICE);
+        }
+        if is_final {
+            pair.close(ALICE);
+        }
+        pair.drive();
+        let stored = pair.copy_of(ALICE);
+        pair.roll_back(ALICE, stored);
+        pair.take_events(ALICE);
+        // The adjudicator knows nothing of it yet.
+        pair.look(ALICE);
+        pair.carry_out_all(ALICE);
+        let ends = is_forced || is_final;
+        let opened: &[Event] = if ends { &[] } else { &[Event::Opened] };
+        assert_eq!(pair.take_events(ALICE), opened);
+        let (now, by) = (pair.now, pair.now.saturating_add_nanos(SECOND));
+        let closed = pair.channel_mut(ALICE).close(now, by);
+        let refused = ends.then_some(CommandError::Closing);
+        assert_eq!(closed.err(), refused);
+        if !ends {
+            continue;
+        }
+        for side in BOTH {
+            pair.sides[side].is_watching = true;
+        }
+        pair.wait(2 * HOUR);
+        pair.assert_paid_out([10, 10]);
+    }
 }
