@@ -37,7 +37,7 @@ impl StreamKey {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 getrandom::fill(&mut *seed).map_err(|error| about(io::Error::other(error)))?;
-                let text = Zeroizing::new(hex::encode(&*seed) + "\n");
+                let text = Zeroizing::new(hex::encode(seed.as_slice()) + "\n");
                 private_file::create(path, text.as_bytes()).map_err(about)?;
             }
             Err(error) => return Err(about(error)),
