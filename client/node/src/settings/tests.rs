@@ -1,3 +1,5 @@
+mod streams;
+
 use std::fs;
 
 use clap::{Args as _, Command, FromArgMatches as _};
@@ -156,14 +158,11 @@ fn an_unknown_name_is_an_error_that_names_the_nearest() {
 fn values_are_read_as_they_are_written() {
     let hash = format!("1e{}", "0".repeat(62));
     let key = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
-    let stream = format!("0c{}", "0".repeat(30));
     let yaml = format!(
         "module_hash: {hash}\nledgers:\n  - {ADJUDICATOR}\nopen: alice, bob\n\
          FetchRootKey: true\nchain-url: http://localhost:1\ncompat: 127.0.0.1:7\n\
          devices: '[::1]:9'\ndevice-keys: [{key}]\ndevice-funds: [ICP=0.5]\n\
-         device-streams: ['relay.example:5790/{stream}', '[::1]:7/{}']\n\
-         session-folders: [users, /srv/users]\ncalls-per-second: 7\ntls-names:\n",
-        "A".repeat(32)
+         session-folders: [users, /srv/users]\ncalls-per-second: 7\ntls-names:\n"
     );
     let world = World::new(&yaml);
     let settings = world.load(&["--adjudicator", ADJUDICATOR]).unwrap();
@@ -175,10 +174,6 @@ fn values_are_read_as_they_are_written() {
     assert_eq!(settings.devices.listen.unwrap().port(), 9);
     assert_eq!(settings.devices.keys.len(), 1);
     assert_eq!(settings.devices.funds, [("ICP".into(), "0.5".into())]);
-    let streams = settings.devices.streams.iter();
-    let streams = streams.map(|it| (it.relay.as_str(), it.stream.0[0]));
-    let expected = [("relay.example:5790", 0x0c), ("[::1]:7", 0xaa)];
-    assert!(streams.eq(expected), "{:?}", settings.devices.streams);
     let folders = [world.0.path().join("users"), "/srv/users".into()];
     assert_eq!(settings.session_folders, folders);
     assert_eq!(settings.limits.calls_per_s, 7);
@@ -202,44 +197,6 @@ fn values_that_are_none_are_named_with_their_origin() {
         ("log-format", "xml", "text or json"),
         ("device-keys", "05", "66 hex digits"),
         ("device-funds", "0.5", "ICP=0.5"),
-        ("device-streams", "relay:1", "32 hex digits"),
-        ("device-streams", "relay:1/", "a stream has"),
-        ("device-streams", "relay:1/0c", "a stream has"),
-        (
-            "device-streams",
-            "relay:1/zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz",
-            "a stream has",
-        ),
-        (
-            "device-streams",
-            "relay/00000000000000000000000000000000",
-            "a relay is",
-        ),
-        (
-            "device-streams",
-            "relay:0/00000000000000000000000000000000",
-            "a relay is",
-        ),
-        (
-            "device-streams",
-            "relay:65536/00000000000000000000000000000000",
-            "a relay is",
-        ),
-        (
-            "device-streams",
-            ":1/00000000000000000000000000000000",
-            "a relay is",
-        ),
-        (
-            "device-streams",
-            "me@relay:1/00000000000000000000000000000000",
-            "a relay is",
-        ),
-        (
-            "device-streams",
-            "tcp://relay:1/00000000000000000000000000000000",
-            "a relay is",
-        ),
         ("calls-per-second", "0", "from 1"),
         ("max-watches", "-1", "from 1"),
     ] {
@@ -273,15 +230,6 @@ fn settings_that_make_no_sense_together_are_refused() {
         ),
         ("poll-interval: 2m", "longer than poll-interval"),
         ("device-funds: ICP=1", "device-keys"),
-        (
-            "device-streams: a:1/00000000000000000000000000000000",
-            "with devices where",
-        ),
-        (
-            "devices: 127.0.0.1:9\ndevice-streams: [a:1/00000000000000000000000000000000, \
-             b:1/00000000000000000000000000000000]",
-            "named twice",
-        ),
     ] {
         let error = refused(yaml, &[]);
         assert!(error.contains(reason), "{yaml}: {error}");
