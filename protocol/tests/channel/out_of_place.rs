@@ -286,3 +286,43 @@ fn the_turn_is_passed_only_while_the_channel_is_open() {
     assert_eq!(answer(&mut pair, ALICE, request), []);
     assert_eq!(pair.channel(ALICE).turn(), (0, true));
 }
+
+#[test]
+fn the_first_sync_of_a_link_asks_for_no_answer_and_each_repetition_does() {
+    let mut pair = Pair::funded([10, 10]);
+    pair.cut();
+    pair.is_linked = true;
+    let connected = pair.now;
+    pair.take_events(ALICE);
+    pair.channel_mut(ALICE)
+        .handle_connected(connected, MAX_BATCH);
+    for number in 0..=LIMITS.silence_ns / LIMITS.retry_ns {
+        let now = connected.saturating_add_nanos(number * LIMITS.retry_ns);
+        pair.channel_mut(ALICE).handle_timeout(now);
+        let sent = sent(&mut pair, ALICE);
+        assert!(matches!(&sent[..], [Message::Sync(_)]), "{sent:?}");
+        assert_eq!(is_question(&sent), number > 0);
+    }
+    assert_eq!(pair.take_events(ALICE), [Event::Unanswered]);
+}
+
+#[test]
+fn what_waits_for_an_answer_is_sent_again_after_a_sync_too() {
+    // Alice has the turn and proposes, Bob asks for it.
+    for side in BOTH {
+        let mut pair = Pair::funded([10, 10]);
+        pair.pay(side, 1);
+        let first = sent(&mut pair, side);
+        let pending = match &first[..] {
+            [Message::Update(update)] => Some((**update).clone()),
+            _ => None,
+        };
+        assert_eq!(pending.is_some(), side == ALICE);
+        let sync = Message::Sync(Box::new(pair.sync_of(1 - side)));
+        assert_eq!(answer(&mut pair, side, sync), []);
+        let retry = pair.now.saturating_add_nanos(LIMITS.retry_ns);
+        assert_eq!(pair.channel(side).poll_timeout(), Some(retry));
+        pair.channel_mut(side).handle_timeout(retry);
+        assert_eq!(sent(&mut pair, side), first);
+    }
+}

@@ -191,3 +191,27 @@ fn an_offer_is_refused_when_a_version_not_below_it_turns_out_to_be_signed() {
         assert_eq!(accepted.is_ok(), is_kept, "version {number}");
     }
 }
+
+#[test]
+fn a_proposal_under_way_is_given_up_when_the_peer_shows_that_it_has_refused_it() {
+    // Version 3 is under way, 1 and 2 were refused.
+    for is_refused in [false, true] {
+        let (mut pair, proposed) = refused(&[4, 3]);
+        pair.pay(ALICE, 1);
+        let under_way = pair.channel(ALICE).pending().unwrap().clone();
+        let shown = if is_refused { &under_way } else { &proposed[1] };
+        pair.take_events(ALICE);
+        let sync = Sync {
+            witness: Some(pair.witness(shown.clone(), ALICE)),
+            ..pair.sync_of(BOB)
+        };
+        pair.receive(ALICE, Message::Sync(Box::new(sync)));
+        pair.carry_out_all(ALICE);
+        assert_eq!(pair.channel(ALICE).pending().is_none(), is_refused);
+        // Whoever knows what it is shown was not restored from an old copy.
+        let events = pair.take_events(ALICE);
+        let is_rollback = |event: &Event| matches!(event, Event::RolledBack { .. });
+        assert!(!events.iter().any(is_rollback), "{events:?}");
+        assert_eq!(pair.channel(ALICE).highest_signed(), Some(version(3)));
+    }
+}
