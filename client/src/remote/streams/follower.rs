@@ -9,6 +9,7 @@
 //! in again, which makes it publish everything.
 
 use std::fmt::Display;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,9 @@ const ACK_PAUSE: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// Why the subscriber is there: whoever borrows it gives it back before anything else happens.
+const ONE_THING_AT_A_TIME: &str = "one thing is done at a time";
 
 /// What came of a message.
 enum Came {
@@ -64,10 +68,10 @@ pub(super) struct Follower<S> {
     acked: Option<(Version, Instant)>,
     /// When it is acknowledged again, since a message came again.
     ack_at: Option<Instant>,
-    subscribe_at: Instant,
+    /// When the device is asked (again) to let us in; `None` once it has: then nothing but its owner takes us
+    /// out.
+    subscribe_at: Option<Instant>,
     pause: Duration,
-    /// The device has let us in since we follow its stream, so that nothing but its owner takes us out.
-    was_member: bool,
 }
 
 impl<S> Follower<S>
@@ -94,9 +98,8 @@ where
             pending: None,
             acked: None,
             ack_at: None,
-            subscribe_at: Instant::now(),
+            subscribe_at: None,
             pause: FIRST_PAUSE,
-            was_member: false,
         }
     }
 
@@ -126,12 +129,13 @@ where
         mut news: watch::Receiver<Option<Told>>,
     ) -> Result<(), String> {
         self.compare().await?;
-        let is_new = self.work(|subscriber| subscriber.stored_version().is_none());
-        if !is_new.await {
-            self.subscribe_at += PATIENCE;
-        }
+        let patience = match self.subscriber().stored_version() {
+            Some(_) => PATIENCE,
+            None => Duration::ZERO,
+        };
+        self.subscribe_at = Some(Instant::now() + patience);
         loop {
-            self.tell_status().await;
+            self.tell_status();
             let hand_in_at = self.pending.as_ref().map(|(_, _, at)| *at + HAND_IN_AGAIN);
             tokio::select! {
                 message = incoming.recv() => match message {
@@ -145,13 +149,9 @@ where
                     let told = *news.borrow_and_update();
                     self.answer(told).await?;
                 }
-                () = sleep_until(self.subscribe_at), if !self.was_member => self.subscribe().await?,
-                () = sleep_until(hand_in_at.unwrap_or_else(Instant::now)), if hand_in_at.is_some() => {
-                    self.hand_in();
-                }
-                () = sleep_until(self.ack_at.unwrap_or_else(Instant::now)), if self.ack_at.is_some() => {
-                    self.ack().await?;
-                }
+                () = at(self.subscribe_at) => self.subscribe().await?,
+                () = at(hand_in_at) => self.hand_in(),
+                () = at(self.ack_at) => self.ack().await?,
             }
         }
     }
@@ -171,22 +171,17 @@ where
 
     /// The service holds this version of what was acknowledged, or nothing.
     async fn forget(&mut self, held: Option<Version>) -> Result<(), String> {
-        let forgotten = self.work(move |subscriber| {
-            let has_lost = subscriber.stored_version() > held;
-            if has_lost {
-                subscriber.forget(held)?;
-            }
-            Ok::<_, S::Error>(has_lost)
-        });
-        if forgotten.await.map_err(text)? {
-            tracing::warn!(
-                "what was acknowledged of channel {:.8} is lost: its device is asked for it",
-                self.channel
-            );
-            self.acked = None;
-            self.was_member = false;
-            self.subscribe_at = Instant::now();
+        if self.subscriber().stored_version() <= held {
+            return Ok(());
         }
+        let forgotten = self.work(move |subscriber| subscriber.forget(held));
+        forgotten.await.map_err(text)?;
+        tracing::warn!(
+            "what was acknowledged of channel {:.8} is lost: its device is asked for it",
+            self.channel
+        );
+        self.acked = None;
+        self.subscribe_at = Some(Instant::now());
         Ok(())
     }
 
@@ -195,7 +190,7 @@ where
             .work(|subscriber| subscriber.subscribe(&mut OsRng))
             .await;
         self.send(asked.map_err(text)?.to_vec()).await;
-        self.subscribe_at = Instant::now() + self.pause;
+        self.subscribe_at = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(())
     }
@@ -207,6 +202,7 @@ where
             .await;
         match came? {
             Came::Keyload => {
+                self.subscribe_at = None;
                 let held = self.work(release).await;
                 self.handle(held?).await
             }
@@ -320,15 +316,14 @@ where
         let _ = self.outgoing.send(message).await;
     }
 
-    async fn tell_status(&mut self) {
-        let status = self.work(|subscriber| StreamStatus {
+    fn tell_status(&self) {
+        let subscriber = self.subscriber();
+        let status = StreamStatus {
             is_member: subscriber.is_member(),
             stored: subscriber.stored_version(),
             has_forked: subscriber.fork().is_some(),
             ended: None,
-        });
-        let status = status.await;
-        self.was_member |= status.is_member == Some(true);
+        };
         let has_forked = status.has_forked && !self.status.borrow().has_forked;
         if has_forked {
             tracing::error!(
@@ -343,12 +338,16 @@ where
         });
     }
 
+    fn subscriber(&self) -> &Subscriber<S> {
+        self.subscriber.as_ref().expect(ONE_THING_AT_A_TIME)
+    }
+
     /// Has the subscriber do something that may wait for the disk.
     async fn work<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Subscriber<S>) -> T + Send + 'static,
     ) -> T {
-        let mut subscriber = self.subscriber.take().expect("one thing at a time");
+        let mut subscriber = self.subscriber.take().expect(ONE_THING_AT_A_TIME);
         let working = tokio::task::spawn_blocking(move || {
             let done = work(&mut subscriber);
             (subscriber, done)
@@ -356,6 +355,14 @@ where
         let (subscriber, done) = working.await.expect("a subscriber does not panic");
         self.subscriber = Some(subscriber);
         done
+    }
+}
+
+/// Waits for this instant, for ever if there is none.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => pending().await,
     }
 }
 
