@@ -2,8 +2,9 @@
 
 use perun_protocol::channel::{CommandError, Event, PayError};
 use perun_protocol::dispute::Rank;
+use perun_protocol::view::{Status, View};
 use perun_protocol::wire::{Reason, RejectCode};
-use perun_protocol::{AssetIdx, Timestamp};
+use perun_protocol::{AssetIdx, Balances, Timestamp};
 
 use crate::world::*;
 
@@ -304,4 +305,29 @@ fn an_offer_is_refused_when_a_dispute_begins() {
         pair.channel(ALICE).available(AssetIdx::new(0)),
         Some(amount(10))
     );
+}
+
+#[test]
+fn an_acceptance_that_comes_after_the_end_proves_what_was_paid() {
+    let mut pair = Pair::funded([10, 10]);
+    pair.pay(ALICE, 3);
+    pair.carry_out_all(ALICE);
+    assert!(pair.deliver(BOB));
+    pair.carry_out_all(BOB);
+    let acceptance = pair.queues[ALICE].pop_front().unwrap();
+    // The channel is over before it arrives, and nothing is left to be withdrawn.
+    let status = Status::Concluded {
+        remainders: Balances::new(2, vec![amount(0); 2]).unwrap(),
+        in_flight: vec![amount(0)],
+    };
+    let now = pair.now;
+    let view = View { at: now, status };
+    pair.channel_mut(ALICE).handle_view(now, view);
+    pair.carry_out_all(ALICE);
+    assert!(pair.channel(ALICE).is_closed());
+    assert_eq!(pair.newest(ALICE).version(), version(0));
+    pair.receive(ALICE, acceptance);
+    pair.carry_out_all(ALICE);
+    assert_eq!(pair.newest(ALICE).version(), version(1));
+    assert!(pair.channel(ALICE).pending().is_none());
 }

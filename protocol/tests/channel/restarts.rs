@@ -346,3 +346,15 @@ fn a_channel_that_is_to_end_does_not_open_again() {
         pair.assert_paid_out([10, 10]);
     }
 }
+
+#[test]
+fn a_restored_channel_is_current_once_the_peer_has_shown_how_far_it_is() {
+    let mut pair = Pair::funded([10, 10]);
+    assert!(pair.channel(ALICE).is_current());
+    pair.crash(ALICE);
+    pair.look(ALICE);
+    assert!(!pair.channel(ALICE).is_current());
+    pair.connect();
+    pair.drive();
+    assert!(pair.channel(ALICE).is_current());
+}

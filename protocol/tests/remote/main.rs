@@ -85,6 +85,18 @@ fn the_two_tables_do_not_take_each_other_s_messages() {
 }
 
 #[test]
+fn a_message_names_its_channel() {
+    for (name, message) in messages::all() {
+        let is_about_none = matches!(
+            message,
+            RemoteMessage::TimeRequest | RemoteMessage::Time(_) | RemoteMessage::Unknown { .. }
+        );
+        let channel = (!is_about_none).then(messages::channel);
+        assert_eq!(message.channel(), channel, "{name}");
+    }
+}
+
+#[test]
 fn every_truncation_and_every_byte_too_many_is_refused() {
     for (name, message) in messages::all() {
         let mut bytes = message.encode();

@@ -17,7 +17,8 @@ const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
 const LATER: Timestamp = Timestamp::from_nanos(1_700_003_600_000_000_000);
 const PART: PartIdx = PartIdx::new(1);
 
-fn channel() -> ChannelId {
+/// The channel that all of them are about.
+pub fn channel() -> ChannelId {
     params(1, 2).id()
 }
 
