@@ -104,6 +104,24 @@ fn every_message_is_read_back() {
 }
 
 #[test]
+fn a_message_names_its_channel() {
+    for (name, message) in messages::all() {
+        // Before there is a channel, or if nothing is known of the message.
+        let is_about_none = matches!(
+            message,
+            Message::Proposal(_)
+                | Message::Acceptance(_)
+                | Message::ProposalRejection(_)
+                | Message::Unknown { .. }
+        );
+        assert_eq!(message.channel().is_none(), is_about_none, "{name}");
+        if let Message::TurnPass(pass) = &message {
+            assert_eq!(message.channel(), Some(pass.channel));
+        }
+    }
+}
+
+#[test]
 fn every_truncation_is_refused() {
     for (name, message) in messages::all() {
         let bytes = message.encode();
