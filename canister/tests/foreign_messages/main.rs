@@ -6,7 +6,7 @@ mod types;
 
 use std::fmt::Debug;
 
-use candid::{CandidType, DecoderConfig, Nat};
+use candid::{CandidType, DecoderConfig, Nat, Principal};
 use icrc_ledger_types::icrc2::allowance::Allowance;
 use icrc_ledger_types::icrc2::transfer_from::TransferFromError;
 use icrc_ledger_types::icrc3::blocks::GetBlocksRequest;
@@ -14,8 +14,8 @@ use icrc_ledger_types::icrc21::requests::ConsentMessageRequest;
 use perun_canister::encoding::{Message, decode};
 use perun_canister::http::HttpRequest;
 use perun_canister_api::{
-    ChannelRequest, ConcludeRequest, DepositRequest, DisputeRequest, EventsRequest, InitArgs,
-    UpgradeArgs, WithdrawRequest,
+    Asset, ChannelRequest, ConcludeRequest, DepositRequest, DisputeRequest, EventsRequest,
+    InitArgs, UpgradeArgs, WithdrawRequest,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -48,6 +48,7 @@ where
             Ok(true)
         }
         (Err(_), Err(_)) => Ok(false),
+        (Ok(_), Err(theirs)) if is_told_by_the_rust_type(&theirs) => Ok(true),
         (ours, theirs) => {
             let bytes = message.escape_ascii();
             let theirs = theirs.map_err(|error| error.to_string());
@@ -56,6 +57,12 @@ where
             )))
         }
     }
+}
+
+/// Whether what stands where 32 bytes may stand is an empty vector of something else. By its Candid type it
+/// is no blob, so there is none; Candid's decoder takes it for one that is too short. Only damage makes one.
+fn is_told_by_the_rust_type(refused: &candid::Error) -> bool {
+    format!("{refused:?}").contains("invalid length 0, expected an array of length 32")
 }
 
 /// A message that was to be a `T`, by a client with other types.
@@ -193,6 +200,42 @@ fn work_is_bounded() {
     assert!(refusal(&table).contains("8 KiB"));
     let long = refusal(&vec![0; MAX_BYTES + 1]);
     assert!(long.contains("16385 bytes, at most 16384"), "{long}");
+}
+
+#[test]
+fn an_empty_vector_of_something_else_is_no_blob() {
+    #[derive(CandidType)]
+    struct Withdrawal<T> {
+        channel: Vec<u8>,
+        asset: Asset,
+        part: u8,
+        receiver: Receiver<T>,
+        signature: Vec<u8>,
+    }
+    #[derive(CandidType)]
+    struct Receiver<T> {
+        owner: Principal,
+        subaccount: Option<Vec<T>>,
+    }
+    fn subaccount<T: CandidType>(given: Vec<T>) -> Result<Option<[u8; 32]>, String> {
+        let message = candid::encode_one(Withdrawal {
+            channel: vec![7; 32],
+            asset: Asset::Icrc(Principal::anonymous()),
+            part: 0,
+            receiver: Receiver {
+                owner: Principal::anonymous(),
+                subaccount: Some(given),
+            },
+            signature: vec![7; 64],
+        });
+        let request = decode::<WithdrawRequest>(&message.unwrap(), MAX_BYTES)?;
+        Ok(request.receiver.subaccount)
+    }
+    assert_eq!(subaccount(vec![7_u8; 32]), Ok(Some([7; 32])));
+    assert_eq!(subaccount(Vec::<Option<u8>>::new()), Ok(None));
+    for length in [0, 31, 33] {
+        assert!(subaccount(vec![7_u8; length]).is_err(), "{length}");
+    }
 }
 
 /// Headers are tuples, which Candid's own decoder takes from longer ones wrongly; so they are not among
