@@ -81,6 +81,42 @@ fn payments_that_wait_go_into_one_update() {
 }
 
 #[test]
+fn several_are_paid_together_or_none_is() {
+    let asset = AssetIdx::new(0);
+    let mut pair = Pair::funded([10, 10]);
+    let now = pair.now;
+    let three = [payment(1), payment(2), payment(3)];
+    let paid = pair.channel_mut(ALICE).pay_together(now, &three);
+    assert_eq!(paid, Ok(3));
+    pair.drive();
+    pair.assert_agreed([4, 16]);
+    assert_eq!(pair.newest(ALICE).version(), version(1));
+    // The second is more than the first leaves.
+    let refused = pair
+        .channel_mut(ALICE)
+        .pay_together(now, &[payment(2), payment(3)]);
+    let too_much = PayError::InsufficientBalance {
+        asset,
+        available: amount(2),
+        amount: amount(3),
+    };
+    assert_eq!(refused, Err(too_much));
+    assert_eq!(pair.channel(ALICE).queued(asset), amount(0));
+    assert!(!pair.carry_out(ALICE));
+    // While a proposal is under way, they wait together.
+    assert_eq!(pair.pay(ALICE, 1), 4);
+    let waiting = pair
+        .channel_mut(ALICE)
+        .pay_together(now, &[payment(1), payment(1)]);
+    assert_eq!(waiting, Ok(6));
+    assert_eq!(pair.channel(ALICE).queued(asset), amount(2));
+    assert_eq!(pair.channel(ALICE).available(asset), Some(amount(1)));
+    pair.drive();
+    pair.assert_agreed([1, 19]);
+    assert_eq!(pair.channel(ALICE).queued(asset), amount(0));
+}
+
+#[test]
 fn more_than_one_update_takes_is_divided() {
     let mut pair = Pair::funded([10_000, 0]);
     pair.cut();
