@@ -7,6 +7,7 @@ use candid_parser::utils::CandidSource;
 use icrc_ledger_types::icrc3::archive::{GetArchivesArgs, GetArchivesResult};
 use icrc_ledger_types::icrc3::blocks::{GetBlocksRequest, GetBlocksResult};
 use local_ic::MethodKind;
+use perun_canister_api::{InitArgs, UpgradeArgs};
 use world::{World, no_arguments, user};
 
 const PROMISE: &str = include_str!("../../candid/adjudicator.did");
@@ -171,4 +172,65 @@ fn an_upgrade_can_add_a_ledger() {
         .map(|info| info.ledger)
         .collect();
     assert_eq!(ledgers, [served, vec![added]].concat());
+}
+
+#[test]
+fn requests_are_bounded_before_they_are_decoded() {
+    let mut world = World::new();
+    let huge = vec![0; 20_000];
+    let refused = world
+        .ic
+        .update(user(0), world.adjudicator, "dispute", huge.clone());
+    assert!(refused.is_err(), "refused by inspect_message");
+    let refused = world
+        .ic
+        .query(user(0), world.adjudicator, "query_events", huge);
+    let message = refused.unwrap_err().message;
+    assert!(
+        message.contains("20000 bytes, at most 16384 are decoded"),
+        "{message}"
+    );
+    let garbage = b"DIDL\x01\x6c\xff\xff\xff\xff\x0f".to_vec();
+    let refused = world
+        .ic
+        .query(user(0), world.adjudicator, "query_events", garbage);
+    let message = refused.unwrap_err().message;
+    assert!(message.contains("the message does not decode"), "{message}");
+}
+
+#[test]
+fn a_set_up_that_makes_no_sense_is_refused_at_install() {
+    let mut world = World::new();
+    let wasm = local_ic::canister_wasm("adjudicator").unwrap();
+    let id = world.ic.create_canister(user(255));
+    let args = InitArgs {
+        ledgers: vec![],
+        min_challenge_duration_s: 60,
+        max_challenge_duration_s: 600,
+    };
+    let refused = world
+        .ic
+        .install(id, &wasm, candid::encode_one(args).unwrap());
+    let message = refused.unwrap_err().message;
+    assert!(
+        message.contains("init argument: name 1 to 64 ledgers, not 0"),
+        "{message}"
+    );
+    let narrower = UpgradeArgs {
+        min_challenge_duration_s: Some(61),
+        ..Default::default()
+    };
+    let message = world
+        .upgrade_adjudicator(Some(narrower))
+        .unwrap_err()
+        .message;
+    assert!(
+        message.contains("upgrade argument: an upgrade may only shorten"),
+        "{message}"
+    );
+    assert_eq!(
+        world.info().min_challenge_duration_s,
+        60,
+        "everything is as it was"
+    );
 }

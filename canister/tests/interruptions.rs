@@ -5,7 +5,10 @@ mod world;
 use std::time::Duration;
 
 use local_ic::{Fault, RejectCode, Target, Until};
-use perun_canister_api::{WithdrawError, WithdrawReceipt, convert};
+use perun_canister_api::{
+    DepositAccountError, DepositAccountRequest, DepositError, WithdrawError, WithdrawReceipt,
+    convert,
+};
 use world::payout::{assert_paid_once, concluded, rejected};
 use world::{ALICE, FEE, TestChannel, World, user};
 
@@ -193,4 +196,29 @@ fn a_lost_retry_timer_is_found_missing() {
     let _ = world.conclude(channel.concluding_elapsed());
     world.ic.advance(HOUR);
     assert_paid_once(&mut world, &channel);
+}
+
+#[test]
+fn a_fee_that_no_ledger_has_told_is_named() {
+    // Ledgers that exist and have no code yet.
+    let mut world = World::without_ledger_code();
+    let channel = world.channel(1);
+    let request = DepositAccountRequest {
+        channel: channel.id_bytes(),
+        part: 0,
+        asset: channel.asset(0),
+        share: 1,
+    };
+    let told = world.deposit_account(request);
+    assert_eq!(told, Err(DepositAccountError::FeeUnknown));
+    let refused = world.deposit(channel.by_approval(0, ALICE, 100));
+    assert!(
+        matches!(refused, Err(DepositError::LedgerUnavailable { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(world.info().ledgers[0].fee, None);
+    // The first deposit after the ledger is there learns it.
+    world.install_ledgers();
+    world.deposit_approved(&channel, 0, ALICE, 100);
+    assert_eq!(world.info().ledgers[0].fee, Some(FEE));
 }

@@ -67,6 +67,13 @@ impl Ledger {
         *self.balances.entry(*to).or_default() += amount;
     }
 
+    /// Lets the adjudicator pull so much, which costs the owner the fee.
+    pub fn approve(&mut self, owner: &Account, amount: u128) {
+        let balance = self.balances.entry(*owner).or_default();
+        *balance = balance.checked_sub(self.fee).expect("enough");
+        self.allowances.insert(*owner, amount);
+    }
+
     /// The adjudicator's transfer of an entry, on the way that fate has for it.
     pub fn receive(
         &mut self,

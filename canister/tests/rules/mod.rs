@@ -32,9 +32,11 @@ use perun_canister::flow::{self, System, Task, Transient};
 use perun_canister::journal::{Entry, JournalNumber, Kind};
 use perun_canister::verdict::Answer;
 use perun_canister_api::{
-    ChannelRequest, ConcludeError, ConcludeRequest, Conclusion, DepositError, DepositReceipt,
-    DepositRequest, DisputeError, DisputeRequest, EventRecord, EventsRequest, Holdings, Info,
-    InitArgs, Registered, UpgradeArgs, WithdrawError, WithdrawReceipt, WithdrawRequest, convert,
+    ChannelRequest, ConcludeError, ConcludeRequest, Conclusion, DepositAccount,
+    DepositAccountError, DepositAccountRequest, DepositError, DepositReceipt, DepositRequest,
+    DisputeError, DisputeRequest, EventRecord, EventsError, EventsPage, EventsRequest, Holdings,
+    HoldingsAnswer, Info, InitArgs, QueryError, Registered, UpgradeArgs, WithdrawError,
+    WithdrawReceipt, WithdrawRequest, convert,
 };
 use perun_protocol::{Amount, SignedState, Timestamp};
 
@@ -182,6 +184,14 @@ impl World {
         self.begin_deposit(user(0), request).finish()
     }
 
+    pub fn deposit_as(
+        &mut self,
+        caller: Principal,
+        request: DepositRequest,
+    ) -> Result<DepositReceipt, DepositError> {
+        self.begin_deposit(caller, request).finish()
+    }
+
     pub fn withdraw(&mut self, request: WithdrawRequest) -> Result<WithdrawReceipt, WithdrawError> {
         self.begin_withdraw(request).finish()
     }
@@ -207,9 +217,20 @@ impl World {
         self.read(|adjudicator, now| adjudicator.info(now))
     }
 
+    pub fn deposit_account(
+        &self,
+        request: DepositAccountRequest,
+    ) -> Result<DepositAccount, DepositAccountError> {
+        self.read(|adjudicator, _| adjudicator.deposit_account(&request))
+    }
+
+    pub fn query_holdings(&self, request: ChannelRequest) -> Result<HoldingsAnswer, QueryError> {
+        self.read(|adjudicator, _| adjudicator.holdings(&request))
+    }
+
     pub fn holdings(&self, channel: &TestChannel) -> Option<Holdings> {
         let channel = channel.id_bytes();
-        let answer = self.read(|adjudicator, _| adjudicator.holdings(&ChannelRequest { channel }));
+        let answer = self.query_holdings(ChannelRequest { channel });
         answer.unwrap().holdings
     }
 
@@ -224,8 +245,11 @@ impl World {
             start: 0,
             length: 100,
         };
-        let page = self.read(|adjudicator, now| adjudicator.events(&request, now));
-        page.unwrap().events
+        self.query_events(request).unwrap().events
+    }
+
+    pub fn query_events(&self, request: EventsRequest) -> Result<EventsPage, EventsError> {
+        self.read(|adjudicator, now| adjudicator.events(&request, now))
     }
 
     /// What the subnet signs.
@@ -280,7 +304,7 @@ impl World {
 
     pub fn approve(&mut self, ledger: usize, owner: Principal, amount: u128) {
         let owner = convert::account(&Account::from(owner)).unwrap();
-        self.ledger(ledger, |ledger| ledger.allowances.insert(owner, amount));
+        self.ledger(ledger, |ledger| ledger.approve(&owner, amount));
     }
 
     pub fn transfer(&mut self, ledger: usize, from: Principal, to: Account, amount: u128) {

@@ -19,10 +19,11 @@ use local_ic::canister_wasm;
 use local_ic::{Config, IngressStatus, MessageId, Reject, Replica, Status};
 use local_ic_ledger::settings::{InitArgs as LedgerInit, LedgerArg, UpgradeArgs as LedgerUpgrade};
 use perun_canister_api::{
-    ChannelRequest, ConcludeError, ConcludeRequest, Conclusion, DepositError, DepositReceipt,
-    DepositRequest, DisputeError, DisputeRequest, EventRecord, EventsError, EventsPage,
-    EventsRequest, Holdings, HoldingsAnswer, Info, InitArgs, QueryError, Registered, StateAnswer,
-    UpgradeArgs, WithdrawError, WithdrawReceipt, WithdrawRequest, convert,
+    ChannelRequest, ConcludeError, ConcludeRequest, Conclusion, DepositAccount,
+    DepositAccountError, DepositAccountRequest, DepositError, DepositReceipt, DepositRequest,
+    DisputeError, DisputeRequest, EventRecord, EventsError, EventsPage, EventsRequest, Holdings,
+    HoldingsAnswer, Info, InitArgs, QueryError, Registered, StateAnswer, UpgradeArgs,
+    WithdrawError, WithdrawReceipt, WithdrawRequest, convert,
 };
 use serde::Deserialize;
 
@@ -140,6 +141,23 @@ impl World {
         self.ic.upgrade(self.adjudicator, &wasm, args)
     }
 
+    /// The same, which succeeds.
+    pub fn upgrade(&mut self, args: Option<UpgradeArgs>) {
+        self.upgrade_adjudicator(args).unwrap();
+    }
+
+    // Time.
+
+    /// Moves the clock without anything running: the subnet stands still.
+    pub fn stall(&mut self, pause: Duration) {
+        self.ic.skip(pause);
+    }
+
+    /// Moves the clock, and lets the timers run that fire on the way.
+    pub fn advance(&mut self, pause: Duration) {
+        self.ic.advance(pause);
+    }
+
     /// Upgrades a ledger to another fee, as real ledgers change theirs.
     pub fn change_fee(&mut self, ledger: usize, fee: u128) {
         let wasm = canister_wasm("ledger").unwrap();
@@ -207,6 +225,14 @@ impl World {
         self.call("deposit", request)
     }
 
+    pub fn deposit_as(
+        &mut self,
+        caller: Principal,
+        request: DepositRequest,
+    ) -> Result<DepositReceipt, DepositError> {
+        self.call_as(caller, "deposit", request)
+    }
+
     pub fn dispute(&mut self, request: DisputeRequest) -> Result<Registered, DisputeError> {
         self.call("dispute", request)
     }
@@ -236,11 +262,23 @@ impl World {
         candid::decode_one(&reply.unwrap()).unwrap()
     }
 
+    pub fn deposit_account(
+        &mut self,
+        request: DepositAccountRequest,
+    ) -> Result<DepositAccount, DepositAccountError> {
+        self.ask("deposit_account", request)
+    }
+
+    pub fn query_holdings(
+        &mut self,
+        request: ChannelRequest,
+    ) -> Result<HoldingsAnswer, QueryError> {
+        self.ask("query_holdings", request)
+    }
+
     pub fn holdings(&mut self, channel: &TestChannel) -> Option<Holdings> {
-        let request = ChannelRequest {
-            channel: channel.id_bytes(),
-        };
-        let answer: Result<HoldingsAnswer, QueryError> = self.ask("query_holdings", request);
+        let channel = channel.id_bytes();
+        let answer = self.query_holdings(ChannelRequest { channel });
         answer.unwrap().holdings
     }
 
@@ -259,8 +297,11 @@ impl World {
             start: 0,
             length: 100,
         };
-        let page: Result<EventsPage, EventsError> = self.ask("query_events", request);
-        page.unwrap().events
+        self.query_events(request).unwrap().events
+    }
+
+    pub fn query_events(&mut self, request: EventsRequest) -> Result<EventsPage, EventsError> {
+        self.ask("query_events", request)
     }
 
     // The ledger.

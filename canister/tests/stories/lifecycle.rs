@@ -1,13 +1,9 @@
 //! Channels that end well: money in by both doors, a state, money out.
 
-mod world;
-
+use crate::world::{ALICE, BOB, FEE, WEALTH, World, user};
 use candid::Principal;
 use icrc_ledger_types::icrc1::account::Account;
-use perun_canister_api::{
-    DepositAccount, DepositAccountError, DepositAccountRequest, Event, Phase, Rank, convert,
-};
-use world::{ALICE, BOB, FEE, WEALTH, World, user};
+use perun_canister_api::{DepositAccountRequest, Event, Phase, Rank, convert};
 
 #[test]
 fn alice_and_bob_deposit_pay_conclude_and_are_paid() {
@@ -96,8 +92,7 @@ fn any_wallet_can_pay_into_the_deposit_account() {
         asset: channel.asset(0),
         share: 500,
     };
-    let told: Result<DepositAccount, DepositAccountError> = world.ask("deposit_account", request);
-    let told = told.unwrap();
+    let told = world.deposit_account(request).unwrap();
     assert_eq!(
         told.account,
         convert::account_to_candid(&channel.deposit_account(BOB))
@@ -106,12 +101,8 @@ fn any_wallet_can_pay_into_the_deposit_account() {
 
     world.transfer(0, user(3), told.account, told.amount);
     // Nobody needs to be anybody to sweep.
-    let swept = world.call_as::<_, Result<_, perun_canister_api::DepositError>>(
-        Principal::anonymous(),
-        "deposit",
-        channel.by_account(0, BOB),
-    );
-    let receipt: perun_canister_api::DepositReceipt = swept.unwrap();
+    let swept = world.deposit_as(Principal::anonymous(), channel.by_account(0, BOB));
+    let receipt = swept.unwrap();
     assert_eq!((receipt.credited, receipt.holding), (500, 500));
     assert_eq!(world.balance(0, told.account), 0);
     assert_eq!(world.funds(&channel, 0), 500);
@@ -194,7 +185,7 @@ fn an_underfunded_version_0_gives_deposits_back() {
     // Version 0 would give half of Alice's money to Bob, had he paid in all that he should.
     let version_0 = channel.disputing(0, &[50, 50, 10, 10], &[100, 0, 10, 10]);
     world.dispute(version_0).unwrap();
-    world.ic.advance(std::time::Duration::from_secs(601));
+    world.advance(std::time::Duration::from_secs(601));
     let conclusion = world.conclude(channel.concluding_elapsed()).unwrap();
     assert_eq!(conclusion.remainders, [[100, 0], [0, 7]]);
 }
@@ -207,7 +198,7 @@ fn a_participant_alone_gets_the_deposit_back() {
     // Bob vanished before he signed anything.
     let registered = world.dispute(channel.refund_claim(ALICE)).unwrap();
     assert_eq!(registered.rank, Rank::Refund);
-    world.ic.advance(std::time::Duration::from_secs(601));
+    world.advance(std::time::Duration::from_secs(601));
     world
         .withdraw(channel.withdrawing(0, ALICE, user(10)))
         .unwrap();
@@ -226,7 +217,7 @@ fn money_that_comes_late_is_its_participants_surplus() {
     world.deposit(channel.by_account(0, BOB)).unwrap();
     let holdings = world.holdings(&channel).unwrap();
     assert_eq!(holdings.amounts, [[100, 140]]);
-    world.ic.advance(std::time::Duration::from_secs(601));
+    world.advance(std::time::Duration::from_secs(601));
     world
         .withdraw(channel.withdrawing(0, BOB, user(11)))
         .unwrap();

@@ -1,7 +1,6 @@
 //! Every refusal of a claim or a conclusion, with the numbers that the reader of the error will want.
 
-mod world;
-
+use crate::world::{ALICE, TestChannel, World, dispute_with, key, table, user};
 use perun_canister_api::{Claim, ConcludeError, DisputeError, DisputeRequest, WithdrawError};
 use perun_protocol::encoding::{Canonical as _, Domain, digest};
 use perun_protocol::{
@@ -9,7 +8,6 @@ use perun_protocol::{
     SubAllocation, Version,
 };
 use serde_bytes::ByteBuf;
-use world::{ALICE, TestChannel, World, dispute_with, key, table, user};
 
 #[test]
 fn a_claim_needs_a_channel_with_money() {

@@ -1,17 +1,15 @@
 //! Every refusal of a deposit, with the numbers that the reader of the error will want.
 
-mod world;
-
+use crate::world::{ALICE, CHALLENGE_S, FEE, WEALTH, World, asset_id, key, user};
 use candid::Principal;
 use icrc_ledger_types::icrc1::account::Account;
 use perun_canister_api::{
-    Asset, DepositAccount, DepositAccountError, DepositAccountRequest, DepositError,
-    DepositReceipt, DepositRequest, LedgerRefusal, ParamsError, convert,
+    Asset, DepositAccountError, DepositAccountRequest, DepositError, DepositRequest, LedgerRefusal,
+    ParamsError, convert,
 };
 use perun_protocol::encoding::Canonical as _;
 use perun_protocol::{ChallengeDuration, ChannelKind, Nonce, Params, Participant};
 use serde_bytes::ByteBuf;
-use world::{ALICE, CHALLENGE_S, FEE, WEALTH, World, asset_id, key, user};
 
 fn params_of(world: &World, participants: Vec<Participant>) -> Params {
     Params::new(
@@ -159,11 +157,8 @@ fn a_deposit_has_a_place_and_an_amount() {
     assert_eq!(world.deposit(other), Err(DepositError::UnknownAsset));
     let nothing = world.deposit(channel.by_approval(0, ALICE, 0));
     assert_eq!(nothing, Err(DepositError::NothingToDeposit));
-    let anonymous: Result<DepositReceipt, _> = world.call_as(
-        Principal::anonymous(),
-        "deposit",
-        channel.by_approval(0, ALICE, 100),
-    );
+    let by = Principal::anonymous();
+    let anonymous = world.deposit_as(by, channel.by_approval(0, ALICE, 100));
     assert_eq!(anonymous, Err(DepositError::AnonymousCaller));
 }
 
@@ -188,11 +183,7 @@ fn the_approval_of_a_third_party_cannot_be_pulled() {
     let mut world = World::new();
     let channel = world.channel(1);
     world.approve(0, user(1), 1_000);
-    let thief = world.call_as::<_, Result<DepositReceipt, _>>(
-        user(2),
-        "deposit",
-        channel.by_approval(0, ALICE, 100),
-    );
+    let thief = world.deposit_as(user(2), channel.by_approval(0, ALICE, 100));
     let refusal = LedgerRefusal::InsufficientAllowance { allowance: 0 };
     assert_eq!(thief, Err(DepositError::Refused(refusal)));
     assert_eq!(world.balance(0, Account::from(user(1))), WEALTH - FEE);
@@ -264,8 +255,7 @@ fn a_deposit_account_is_told_for_what_can_exist() {
         share: 1,
     };
     let mut refuse = |request, error| {
-        let told: Result<DepositAccount, _> = world.ask("deposit_account", request);
-        assert_eq!(told, Err(error));
+        assert_eq!(world.deposit_account(request), Err(error));
     };
     refuse(
         DepositAccountRequest {
@@ -314,41 +304,16 @@ fn amounts_beyond_128_bits_never_wrap() {
 fn a_known_channel_has_only_its_own_deposit_accounts() {
     let mut world = World::with_ledgers(2);
     let channel = world.funded(1, [100, 100]);
-    let mut ask = |part, ledger| -> Result<DepositAccount, DepositAccountError> {
+    let mut ask = |part, ledger| {
         let request = DepositAccountRequest {
             channel: channel.id_bytes(),
             part,
             asset: Asset::Icrc(world.ledgers[ledger]),
             share: 1,
         };
-        world.ask("deposit_account", request)
+        world.deposit_account(request)
     };
     assert!(ask(1, 0).is_ok());
     assert_eq!(ask(2, 0), Err(DepositAccountError::UnknownPart { part: 2 }));
     assert_eq!(ask(0, 1), Err(DepositAccountError::UnknownAsset));
-}
-
-#[test]
-fn a_fee_that_no_ledger_has_told_is_named() {
-    // Ledgers that exist and have no code yet.
-    let mut world = World::without_ledger_code();
-    let channel = world.channel(1);
-    let request = DepositAccountRequest {
-        channel: channel.id_bytes(),
-        part: 0,
-        asset: channel.asset(0),
-        share: 1,
-    };
-    let told: Result<DepositAccount, _> = world.ask("deposit_account", request);
-    assert_eq!(told, Err(DepositAccountError::FeeUnknown));
-    let refused = world.deposit(channel.by_approval(0, ALICE, 100));
-    assert!(
-        matches!(refused, Err(DepositError::LedgerUnavailable { .. })),
-        "{refused:?}"
-    );
-    assert_eq!(world.info().ledgers[0].fee, None);
-    // The first deposit after the ledger is there learns it.
-    world.install_ledgers();
-    world.deposit_approved(&channel, 0, ALICE, 100);
-    assert_eq!(world.info().ledgers[0].fee, Some(FEE));
 }

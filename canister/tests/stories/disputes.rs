@@ -1,13 +1,10 @@
 //! Disputes: old states are refuted, windows count only time in which the canister ran.
 
-mod world;
-
 use std::time::Duration;
 
+use crate::world::{ALICE, BOB, CHALLENGE_S, FEE, World, dispute_with, user};
 use icrc_ledger_types::icrc1::account::Account;
-use local_ic::{Fault, RejectCode, Status, Target, Until};
 use perun_canister_api::{ConcludeError, DisputeError, Phase, Rank, WithdrawError};
-use world::{ALICE, BOB, CHALLENGE_S, FEE, World, dispute_with, user};
 
 const WINDOW: Duration = Duration::from_secs(CHALLENGE_S as u64);
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,7 +16,7 @@ fn an_old_state_is_refuted() {
     let old = world
         .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
         .unwrap();
-    world.ic.advance(WINDOW / 2);
+    world.advance(WINDOW / 2);
     let newest = world
         .dispute(channel.disputing(9, &[30, 170], &[100, 100]))
         .unwrap();
@@ -28,7 +25,7 @@ fn an_old_state_is_refuted() {
         newest.timeout_ns, old.timeout_ns,
         "a refutation does not prolong"
     );
-    world.ic.advance(WINDOW / 2 + SECOND);
+    world.advance(WINDOW / 2 + SECOND);
     world
         .withdraw(channel.withdrawing(0, BOB, user(11)))
         .unwrap();
@@ -43,12 +40,12 @@ fn nothing_is_paid_while_a_claim_can_be_refuted() {
         .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
         .unwrap();
     let timeout_ns = registered.timeout_ns;
-    world.ic.advance(WINDOW - SECOND);
+    world.advance(WINDOW - SECOND);
     let early = world.withdraw(channel.withdrawing(0, ALICE, user(10)));
     assert_eq!(early, Err(WithdrawError::ChallengeOpen { timeout_ns }));
     let early = world.conclude(channel.concluding_elapsed());
     assert_eq!(early, Err(ConcludeError::ChallengeOpen { timeout_ns }));
-    world.ic.advance(2 * SECOND);
+    world.advance(2 * SECOND);
     assert!(world.conclude(channel.concluding_elapsed()).is_ok());
 }
 
@@ -59,7 +56,7 @@ fn the_time_to_refute_ends() {
     let registered = world
         .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
         .unwrap();
-    world.ic.advance(WINDOW + SECOND);
+    world.advance(WINDOW + SECOND);
     let late = channel.disputing(9, &[30, 170], &[100, 100]);
     let at_ns = registered.timeout_ns;
     let elapsed = Err(DisputeError::ChallengeElapsed { at_ns });
@@ -120,7 +117,7 @@ fn any_signed_state_refutes_a_refund_claim() {
     world
         .dispute(channel.disputing(0, &[60, 140], &[100, 100]))
         .unwrap();
-    world.ic.advance(WINDOW + SECOND);
+    world.advance(WINDOW + SECOND);
     let conclusion = world.conclude(channel.concluding_elapsed()).unwrap();
     assert_eq!(conclusion.remainders, [[60, 140]]);
 }
@@ -146,7 +143,7 @@ fn the_first_registration_freezes_the_deposits() {
             needed: 150
         })
     );
-    world.ic.advance(WINDOW + SECOND);
+    world.advance(WINDOW + SECOND);
     let conclusion = world.conclude(channel.concluding_elapsed()).unwrap();
     assert_eq!(conclusion.remainders, [[90, 110 + 50]]);
 }
@@ -171,8 +168,8 @@ fn a_gap_in_which_nothing_ran_does_not_count() {
     let registered = world
         .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
         .unwrap();
-    world.ic.advance(WINDOW / 2);
-    world.ic.skip(10 * WINDOW);
+    world.advance(WINDOW / 2);
+    world.stall(10 * WINDOW);
     // Mallory is first after the gap, and still too early.
     let early = world.withdraw(channel.withdrawing(0, ALICE, user(10)));
     let Err(WithdrawError::ChallengeOpen { timeout_ns }) = early else {
@@ -186,31 +183,9 @@ fn a_gap_in_which_nothing_ran_does_not_count() {
     world
         .dispute(channel.disputing(1, &[30, 170], &[100, 100]))
         .unwrap();
-    world.ic.advance(WINDOW / 2 + 60 * SECOND);
+    world.advance(WINDOW / 2 + 60 * SECOND);
     let conclusion = world.conclude(channel.concluding_elapsed()).unwrap();
     assert_eq!(conclusion.remainders, [[30, 170]]);
-}
-
-#[test]
-fn a_stopped_canister_gives_the_time_back() {
-    let mut world = World::new();
-    let channel = world.funded(1, [100, 100]);
-    world
-        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
-        .unwrap();
-    world.ic.stop(world.adjudicator).unwrap();
-    world.ic.run();
-    world.ic.advance(2 * WINDOW);
-    world.ic.start(world.adjudicator).unwrap();
-    world.ic.advance(SECOND);
-    let early = world.conclude(channel.concluding_elapsed());
-    assert!(
-        matches!(early, Err(ConcludeError::ChallengeOpen { .. })),
-        "{early:?}"
-    );
-    world
-        .dispute(channel.disputing(1, &[30, 170], &[100, 100]))
-        .unwrap();
 }
 
 #[test]
@@ -225,7 +200,7 @@ fn an_upgrade_in_mid_dispute_loses_nothing() {
         world.events(&channel),
         world.holdings(&channel),
     );
-    world.upgrade_adjudicator(None).unwrap();
+    world.upgrade(None);
     let after = (
         world.registered(&channel),
         world.events(&channel),
@@ -233,8 +208,8 @@ fn an_upgrade_in_mid_dispute_loses_nothing() {
     );
     assert_eq!(before, after);
     // It still ticks: a gap after the upgrade counts too.
-    world.ic.advance(WINDOW / 2);
-    world.ic.skip(2 * WINDOW);
+    world.advance(WINDOW / 2);
+    world.stall(2 * WINDOW);
     let early = world.conclude(channel.concluding_elapsed());
     assert!(
         matches!(early, Err(ConcludeError::ChallengeOpen { .. })),
@@ -243,7 +218,7 @@ fn an_upgrade_in_mid_dispute_loses_nothing() {
     world
         .dispute(channel.disputing(3, &[80, 120], &[100, 100]))
         .unwrap();
-    world.ic.advance(WINDOW);
+    world.advance(WINDOW);
     let conclusion = world.conclude(channel.concluding_elapsed()).unwrap();
     assert_eq!(conclusion.remainders, [[80, 120]]);
 }
@@ -252,79 +227,11 @@ fn an_upgrade_in_mid_dispute_loses_nothing() {
 fn time_alone_pays_nobody_without_a_claim() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    world.ic.advance(WINDOW);
+    world.advance(WINDOW);
     let refused = world.withdraw(channel.withdrawing(0, ALICE, user(10)));
     assert_eq!(refused, Err(WithdrawError::NotRegistered));
     assert_eq!(
         world.conclude(channel.concluding_elapsed()),
         Err(ConcludeError::NotRegistered)
     );
-}
-
-/// Whatever happens to the message that a timer is run by, the next message arms it again.
-#[test]
-fn a_lost_tick_is_found_missing() {
-    let faults = [
-        Fault::StopCallee,
-        Fault::RejectBefore {
-            code: RejectCode::CanisterError,
-            message: "on purpose".into(),
-        },
-        Fault::Trap {
-            after_instructions: 100,
-        },
-    ];
-    for fault in faults {
-        let mut world = World::new();
-        let channel = world.funded(1, [100, 100]);
-        world
-            .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
-            .unwrap();
-        let lost = Target::call().method("<ic-cdk internal> timer_executor");
-        let rule = world.ic.faults().add(lost, fault.clone());
-        world.ic.advance(WINDOW / 4);
-        assert_eq!(world.ic.faults().fired(rule), 1, "{fault:?}");
-        if world.ic.canister(world.adjudicator).unwrap().status != Status::Running {
-            world.ic.start(world.adjudicator).unwrap();
-        }
-        // Any message will do.
-        let early = world.conclude(channel.concluding_elapsed());
-        assert!(
-            matches!(early, Err(ConcludeError::ChallengeOpen { .. })),
-            "{early:?}"
-        );
-        world.ic.advance(2 * WINDOW);
-        let conclusion = world.conclude(channel.concluding_elapsed());
-        assert_eq!(conclusion.unwrap().remainders, [[100, 100]], "{fault:?}");
-    }
-}
-
-#[test]
-fn answers_of_ledgers_are_no_sign_of_life() {
-    let mut world = World::new();
-    let channel = world.funded(1, [100, 100]);
-    let other = world.funded(2, [100, 100]);
-    world
-        .conclude(other.concluding(1, &[100, 100], &[100, 100]))
-        .unwrap();
-    let ledger = world.ledgers[0];
-    world.ic.faults().add(
-        Target::call().to(ledger).method("icrc1_transfer"),
-        Fault::DelayReply(Until::Elapsed(Duration::from_secs(200))),
-    );
-    let registered = world
-        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
-        .unwrap();
-    world.submit("withdraw", other.withdrawing(0, ALICE, user(10)));
-    world.ic.run();
-    // It is stopping for 200 s and takes nothing in, but the answer that it waits for arrives.
-    world.stop_adjudicator();
-    world.ic.start(world.adjudicator).unwrap();
-    world.ic.advance(SECOND);
-    world
-        .dispute(channel.disputing(1, &[100, 100], &[100, 100]))
-        .unwrap();
-    let timeout_ns = world.registered(&channel).unwrap().timeout_ns;
-    let moved = Duration::from_nanos(timeout_ns - registered.timeout_ns);
-    assert!(moved >= Duration::from_secs(199), "moved by {moved:?}");
 }
