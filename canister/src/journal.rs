@@ -106,3 +106,54 @@ impl Entry {
         self.last_sent.saturating_add_nanos(pause_ns)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_NS: u64 = 60_000_000_000;
+
+    fn entry(sends: u32) -> Entry {
+        Entry {
+            channel: ChannelId::from_bytes([1; 32]),
+            asset: AssetIdx::new(0),
+            part: PartIdx::new(0),
+            ledger: Principal::anonymous(),
+            amount: Amount::new(7),
+            fee: Amount::new(2),
+            created_at: Timestamp::from_nanos(1_000),
+            sends,
+            last_sent: Timestamp::from_nanos(5_000),
+            kind: Kind::Payout {
+                receiver: Account::of(perun_protocol::Principal::from_slice(&[1]).unwrap()),
+            },
+        }
+    }
+
+    #[test]
+    fn the_pauses_between_attempts_double_up_to_an_hour() {
+        let half_minutes = [
+            (0, 1),
+            (1, 1),
+            (2, 2),
+            (3, 4),
+            (7, 64),
+            (8, 120),
+            (60, 120),
+            (u32::MAX, 120),
+        ];
+        for (sends, pause) in half_minutes {
+            let next = entry(sends).next_retry();
+            assert_eq!(next.nanos(), 5_000 + pause * MINUTE_NS / 2, "{sends}");
+        }
+    }
+
+    #[test]
+    fn it_is_expired_a_day_and_ten_minutes_after_it_was_made() {
+        let day_and_more = 1_000 + (24 * 60 + 10) * MINUTE_NS;
+        for (at, is_expired) in [(0, false), (day_and_more, false), (day_and_more + 1, true)] {
+            let at = Timestamp::from_nanos(at);
+            assert_eq!(entry(1).is_expired(at), is_expired, "at {at}");
+        }
+    }
+}

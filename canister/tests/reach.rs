@@ -2,9 +2,11 @@
 
 mod world;
 
-use candid::{CandidType, Principal};
+use candid::{CandidType, Nat, Principal};
 use ic_certification::LookupResult;
 use ic_stable_structures::DefaultMemoryImpl;
+use icrc_ledger_types::icrc::generic_value::ICRC3Value;
+use icrc_ledger_types::icrc3::blocks::GetBlocksRequest;
 use icrc_ledger_types::icrc21::errors::Icrc21Error;
 use icrc_ledger_types::icrc21::requests::{
     ConsentMessageMetadata, ConsentMessageRequest, ConsentMessageSpec,
@@ -123,6 +125,47 @@ fn each_of_many_claims_is_judged_as_if_alone() {
         max: 100,
     };
     assert_eq!(refused, Err(max));
+}
+
+#[test]
+fn blocks_are_given_by_ranges_until_a_page_is_full() {
+    let mut adjudicator = adjudicator();
+    assert!(!adjudicator.has_blocks());
+    for nonce in 0..60 {
+        funded(&mut adjudicator, nonce);
+    }
+    assert!(adjudicator.has_blocks());
+    let range = |start: u128, length: u128| GetBlocksRequest {
+        start: Nat::from(start),
+        length: Nat::from(length),
+    };
+    let ids = |ranges: &[GetBlocksRequest]| -> Vec<u64> {
+        let page = adjudicator.blocks(ranges);
+        assert_eq!(page.log_length, Nat::from(120_u8));
+        assert!(page.archived_blocks.is_empty());
+        let ids = page.blocks.iter().map(|block| block.id.0.to_owned());
+        ids.map(|id| id.try_into().unwrap()).collect()
+    };
+    assert_eq!(ids(&[range(3, 2)]), [3, 4]);
+    assert_eq!(ids(&[range(118, 9), range(0, 1)]), [118, 119, 0]);
+    let nowhere = [range(0, 0), range(120, 1), range(1 << 100, 1)];
+    assert!(ids(&nowhere).is_empty());
+    assert_eq!(ids(&[range(119, 1 << 100)]), [119]);
+    assert_eq!(ids(&[range(0, 1 << 100)]), (0..100).collect::<Vec<_>>());
+    let full: Vec<_> = (0..60).chain(60..100).collect();
+    assert_eq!(ids(&[range(0, 60), range(60, 60)]), full);
+    // Each has the hash of the one before it, also where a range begins.
+    let page = adjudicator.blocks(&[range(0, 3), range(2, 2)]);
+    let blocks: Vec<_> = page.blocks.iter().map(|block| &block.block).collect();
+    let parent = |block: &ICRC3Value| match block {
+        ICRC3Value::Map(fields) => fields.get("phash").cloned(),
+        other => panic!("{other:?}"),
+    };
+    let hash = |block: &ICRC3Value| Some(ICRC3Value::Blob(ByteBuf::from(block.clone().hash())));
+    assert_eq!(parent(blocks[0]), None);
+    for (before, behind) in [(0, 1), (1, 2), (1, 3), (2, 4)] {
+        assert_eq!(parent(blocks[behind]), hash(blocks[before]));
+    }
 }
 
 #[test]

@@ -189,6 +189,28 @@ fn a_gap_in_which_nothing_ran_does_not_count() {
 }
 
 #[test]
+fn the_end_of_a_window_is_told_as_it_came_to_be() {
+    let mut world = World::new();
+    let channel = world.funded(1, [100, 100]);
+    let registered = world
+        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
+        .unwrap();
+    world.advance(WINDOW / 2);
+    world.stall(2 * WINDOW);
+    // Whatever comes first tells the adjudicator that there was a gap.
+    let early = world.conclude(channel.concluding_elapsed());
+    let Err(ConcludeError::ChallengeOpen { timeout_ns }) = early else {
+        panic!("{early:?}");
+    };
+    assert!(timeout_ns > registered.timeout_ns);
+    assert_eq!(world.registered(&channel).unwrap().timeout_ns, timeout_ns);
+    world.advance(WINDOW);
+    let late = world.dispute(channel.disputing(1, &[30, 170], &[100, 100]));
+    let at_ns = timeout_ns;
+    assert_eq!(late, Err(DisputeError::ChallengeElapsed { at_ns }));
+}
+
+#[test]
 fn an_upgrade_in_mid_dispute_loses_nothing() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);

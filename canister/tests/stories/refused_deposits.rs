@@ -139,6 +139,31 @@ fn bytes_that_are_no_params_are_refused() {
 }
 
 #[test]
+fn a_challenge_duration_is_within_the_bounds_of_the_set_up() {
+    let mut world = World::new();
+    for given_s in [1, 59, 60, 61, 86_399, 86_400, 86_401] {
+        let params = Params::new(
+            Nonce::from_bytes([1; 32]),
+            [1, 2].map(|number| key(number).participant()).to_vec(),
+            vec![asset_id(&world.ledgers[0])],
+            ChallengeDuration::from_secs(given_s).unwrap(),
+            convert::principal(world.adjudicator).unwrap(),
+        );
+        let refused = world.deposit(with_params(&world, params.unwrap().encode()));
+        let expected = match (60..=86_400).contains(&given_s) {
+            // Now it asks the ledger.
+            true => DepositError::Refused(LedgerRefusal::InsufficientAllowance { allowance: 0 }),
+            false => DepositError::InvalidParams(ParamsError::ChallengeDuration {
+                given_s,
+                min_s: 60,
+                max_s: 86_400,
+            }),
+        };
+        assert_eq!(refused, Err(expected), "{given_s} s");
+    }
+}
+
+#[test]
 fn a_deposit_has_a_place_and_an_amount() {
     let mut world = World::with_ledgers(2);
     let channel = world.channel(1);
