@@ -240,6 +240,22 @@ fn cancelled_payments_are_not_made() {
 }
 
 #[test]
+fn a_cancelled_payment_is_not_refused_once_more() {
+    let mut pair = Pair::funded([10, 0]);
+    for units in [1, 2, 3] {
+        pair.pay(ALICE, units);
+    }
+    assert!(pair.channel_mut(ALICE).cancel(2));
+    pair.channel_mut(ALICE).cancel_queued();
+    pair.drive();
+    let declined = |number| Err((number, number, RejectCode::Declined));
+    assert_eq!(
+        outcomes(&pair.sides[ALICE].events),
+        [declined(2), declined(3), Ok(1)]
+    );
+}
+
+#[test]
 fn a_cancelled_payment_takes_no_other_along() {
     let mut pair = Pair::funded([100, 0]);
     pair.pay(ALICE, 1);

@@ -358,3 +358,26 @@ fn a_restored_channel_is_current_once_the_peer_has_shown_how_far_it_is() {
     pair.drive();
     assert!(pair.channel(ALICE).is_current());
 }
+
+#[test]
+fn payments_proposed_before_a_restart_are_numbered_first() {
+    let mut pair = Pair::opened(&Plan::of([10, 10]).asking(BOB));
+    pair.pay(ALICE, 3);
+    pair.drive();
+    pair.crash(ALICE);
+    pair.take_events(ALICE);
+    pair.connect();
+    pair.drive();
+    assert_eq!(pair.pay(ALICE, 2), 2);
+    for through in [1, 2] {
+        let now = pair.now;
+        pair.channel_mut(BOB)
+            .accept_update(now, version(through))
+            .unwrap();
+        pair.drive();
+        let events = pair.take_events(ALICE);
+        let settled = Event::Settled { through };
+        assert!(events.contains(&settled), "{events:?}");
+    }
+    pair.assert_agreed([5, 15]);
+}
