@@ -76,6 +76,32 @@ fn quiet_up_to_what_is_known_already_changes_nothing() {
 }
 
 #[test]
+fn a_look_from_before_the_last_counts_only_if_it_shows_more() {
+    let mut pair = Pair::funded([10, 10]);
+    let now = pair.now;
+    let known = pair.channel(ALICE).view().unwrap().clone();
+    let before = Timestamp::from_nanos(known.at.nanos() - 1);
+    // It began before the deposits arrived.
+    let holdings = Balances::new(2, vec![amount(0); 2]).unwrap();
+    let view = View {
+        at: before,
+        status: Status::Open { holdings },
+    };
+    pair.channel_mut(ALICE).handle_view(now, view);
+    assert_eq!(pair.channel(ALICE).view(), Some(&known));
+    // A registration does not go away, whenever it was seen.
+    let newest = pair.newest(ALICE).clone();
+    pair.adjudicator.dispute(now, &newest);
+    let mut view = pair.adjudicator.view(now);
+    view.at = before;
+    pair.channel_mut(ALICE).handle_view(now, view.clone());
+    assert_eq!(pair.channel(ALICE).view(), Some(&view));
+    // Nor does it come back to what it was before.
+    pair.channel_mut(ALICE).handle_view(now, known);
+    assert_eq!(pair.channel(ALICE).view(), Some(&view));
+}
+
+#[test]
 fn withdrawn_is_whatever_is_left_of_ours_and_not_too_small() {
     // For two assets: what is left of Alice's, whether it is kept, and whether she withdraws it.
     for (left, kept, withdraws) in [
