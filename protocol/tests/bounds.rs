@@ -5,6 +5,7 @@ mod world;
 use std::fmt::Debug;
 
 use perun_protocol::encoding::{Canonical, DecodeError, Domain};
+use perun_protocol::payment::{Batch, BatchError, BatchFull, Payment};
 use perun_protocol::{
     Account, Allocation, Amount, App, AssetIdx, Balances, BalancesError, ChallengeDuration,
     ChannelId, ChannelKind, LockedKind, Nonce, Params, ParamsError, PartIdx, Principal,
@@ -294,4 +295,29 @@ fn a_secret_is_never_shown() {
     assert!(SecretKey::from_bytes(&[0; 32]).is_none());
     let signature: Signature = secret.sign(&[0; 32]);
     assert_eq!(format!("{signature:?}").len(), "Signature()".len() + 128);
+}
+
+#[test]
+fn a_batch_has_at_most_half_a_mebibyte() {
+    let payment = Payment {
+        asset: AssetIdx::new(0),
+        amount: Amount::new(1),
+        memo: None,
+    };
+    let mut batch = Batch::new();
+    // Two bytes each.
+    for _ in 0..262_144 {
+        batch.push(&payment, usize::MAX).unwrap();
+    }
+    let limit = usize::MAX;
+    assert_eq!(
+        batch.push(&payment, limit),
+        Err(BatchFull::Length { limit })
+    );
+    let mut bytes = batch.as_bytes().to_vec();
+    assert_eq!(bytes.len(), 524_288);
+    assert_eq!(Batch::decode(bytes.clone()), Ok(batch));
+    bytes.extend([0, 1]);
+    let length = bytes.len();
+    assert_eq!(Batch::decode(bytes), Err(BatchError::TooLong { length }));
 }

@@ -1,8 +1,8 @@
 //! Looks at the adjudicator: when one is asked for, and what it tells.
 
-use perun_protocol::channel::AdjudicatorCall;
+use perun_protocol::channel::{AdjudicatorCall, Event};
 use perun_protocol::view::{Status, View};
-use perun_protocol::{AssetIdx, Balances, Timestamp};
+use perun_protocol::{AssetIdx, Balances, Timestamp, WithdrawalAuth};
 
 use crate::world::*;
 
@@ -99,6 +99,50 @@ fn a_look_from_before_the_last_counts_only_if_it_shows_more() {
     // Nor does it come back to what it was before.
     pair.channel_mut(ALICE).handle_view(now, known);
     assert_eq!(pair.channel(ALICE).view(), Some(&view));
+}
+
+#[test]
+fn a_registration_is_told_once_however_often_it_is_seen() {
+    let mut pair = Pair::funded([10, 10]);
+    pair.pay(ALICE, 1);
+    pair.drive();
+    pair.take_events(BOB);
+    let registered = pair.newest(ALICE).clone();
+    let now = pair.now;
+    pair.adjudicator.dispute(now, &registered);
+    let mut told = 0;
+    for _ in 0..3 {
+        pair.now = pair.now.saturating_add_nanos(MINUTE);
+        pair.look(BOB);
+        pair.carry_out_all(BOB);
+        let events = pair.take_events(BOB);
+        told += events
+            .iter()
+            .filter(|event| matches!(event, Event::Disputed { .. }))
+            .count();
+    }
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn authorisations_take_everything_of_ours_to_our_receiver() {
+    let mut plan = Plan::of([10, 10]);
+    plan.funding.push([10, 10]);
+    let pair = Pair::opened(&plan);
+    for side in BOTH {
+        let channel = pair.channel(side);
+        let auths = channel.withdrawal_auths();
+        let given: Vec<_> = auths.iter().map(|signed| *signed.auth()).collect();
+        let expected: Vec<_> = (channel.params().assets().iter())
+            .map(|asset| WithdrawalAuth {
+                channel: channel.id(),
+                asset: *asset,
+                part: part(side),
+                receiver: receiver(side),
+            })
+            .collect();
+        assert_eq!(given, expected);
+    }
 }
 
 #[test]

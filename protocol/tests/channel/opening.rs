@@ -1,8 +1,10 @@
 //! Opening: both sign version 0, both deposit, and what happens if somebody does not.
 
-use perun_protocol::channel::{CommandError, Event, PayError, Setup};
-use perun_protocol::wire::{Message, RejectCode, Text, UpdateRejection};
-use perun_protocol::{Balances, ChannelId, Params, SecretKey, State, Version};
+use perun_protocol::channel::{CommandError, Event, PayError, PeerMisbehaved, Setup};
+use perun_protocol::wire::{
+    Message, ProposalRejection, Reason, RejectCode, Text, UpdateAcceptance, UpdateRejection,
+};
+use perun_protocol::{Balances, ChannelId, Params, SecretKey, Signer as _, State, Version};
 
 use crate::world::*;
 
@@ -114,6 +116,82 @@ fn both_crash_at_every_step() {
             }
         }
     }
+}
+
+#[test]
+fn while_version_0_is_being_signed_nothing_else_counts() {
+    let mut pair = Pair::agreed(&Plan::of([10, 5]));
+    pair.carry_out_all(BOB);
+    let channel = pair.channel(BOB).id();
+    let initial = pair.channel(ALICE).setup().initial.clone();
+    let signature = pair.sides[ALICE].signer.sign(&initial.digest());
+    let of_a_later_version = UpdateAcceptance {
+        channel,
+        version: version(1),
+        part: part(ALICE),
+        signature,
+        asks_turn: false,
+    };
+    let not_that_it_is_unknown = UpdateRejection {
+        channel,
+        version: version(0),
+        code: RejectCode::Declined,
+        text: Text::new(""),
+    };
+    for message in [
+        Message::UpdateAcceptance(of_a_later_version),
+        Message::UpdateRejection(not_that_it_is_unknown),
+    ] {
+        pair.sides[BOB].misbehaved.clear();
+        pair.receive(BOB, message);
+        pair.carry_out_all(BOB);
+        assert_eq!(pair.sides[BOB].misbehaved, [PeerMisbehaved::OutOfPlace]);
+        assert_eq!(pair.take_events(BOB), []);
+        assert!(pair.channel(BOB).view().is_none() && !pair.channel(BOB).is_closed());
+    }
+}
+
+#[test]
+fn a_proposal_rejected_late_is_given_up() {
+    for is_ours in [false, true] {
+        let mut pair = Pair::agreed(&Plan::of([10, 5]));
+        pair.connect();
+        pair.carry_out_all(BOB);
+        let Some(Message::Acceptance(acceptance)) = pair.queues[ALICE].pop_front() else {
+            panic!("an acceptance comes first");
+        };
+        let mut proposal = acceptance.proposal;
+        if !is_ours {
+            proposal[0] ^= 1;
+        }
+        let rejection = ProposalRejection {
+            proposal,
+            code: RejectCode::Busy,
+            text: Text::new("later"),
+        };
+        pair.receive(BOB, Message::ProposalRejection(rejection));
+        pair.carry_out_all(BOB);
+        let reason = Reason::new(RejectCode::Busy, "later");
+        let abandoned = is_ours.then_some(Event::Abandoned { reason });
+        assert_eq!(pair.take_events(BOB), Vec::from_iter(abandoned));
+        assert_eq!(pair.channel(BOB).is_closed(), is_ours);
+    }
+}
+
+#[test]
+fn what_was_agreed_is_sent_again_while_version_0_is_being_signed() {
+    let mut pair = Pair::agreed(&Plan::of([10, 5]));
+    pair.connect();
+    pair.carry_out_all(BOB);
+    let sent = std::mem::take(&mut pair.queues[ALICE]);
+    assert_eq!(sent.len(), 2);
+    pair.channel_mut(BOB).send_opening_again();
+    pair.carry_out_all(BOB);
+    assert_eq!(pair.queues[ALICE], sent);
+    pair.drive();
+    opens(&mut pair);
+    pair.channel_mut(BOB).send_opening_again();
+    assert!(!pair.carry_out(BOB));
 }
 
 #[test]
