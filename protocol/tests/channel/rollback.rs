@@ -1,6 +1,7 @@
 //! Old copies: a side that was restored from one, beside an honest peer, and beside one that lies.
 
-use perun_protocol::channel::Event;
+use perun_protocol::UnverifiedSignedState;
+use perun_protocol::channel::{Event, PeerMisbehaved};
 use perun_protocol::wire::{Message, Reason, RejectCode, Sync};
 
 use crate::world::*;
@@ -53,6 +54,49 @@ fn the_peer_shows_what_was_forgotten() {
         assert_eq!(rolled_back(&pair.take_events(who)), []);
         goes_on_above(&mut pair, 4);
     }
+}
+
+/// A watcher has what it was given by the copy that is lost.
+#[test]
+fn a_watcher_shows_what_was_forgotten() {
+    let mut pair = Pair::funded([10, 10]);
+    let copy = pair.copy_of(ALICE);
+    for _ in 0..2 {
+        pair.pay(ALICE, 3);
+        pair.drive();
+    }
+    let newest = UnverifiedSignedState::from(pair.newest(ALICE).clone());
+    pair.roll_back(ALICE, copy);
+    pair.take_events(ALICE);
+    let now = pair.now;
+    let mut unsigned = newest.clone();
+    unsigned.signatures.swap(0, 1);
+    let refused = pair.channel_mut(ALICE).handle_shown(now, unsigned);
+    assert_eq!(refused, Err(PeerMisbehaved::WrongState));
+    assert_eq!(pair.newest(ALICE).version(), version(0));
+    for _ in 0..2 {
+        let shown = pair.channel_mut(ALICE).handle_shown(now, newest.clone());
+        assert_eq!(shown, Ok(()));
+        pair.carry_out_all(ALICE);
+        assert_eq!(pair.newest(ALICE).version(), version(2));
+    }
+    assert_eq!(rolled_back(&pair.take_events(ALICE)), [(0, 2)]);
+    pair.connect();
+    pair.drive();
+    goes_on_above(&mut pair, 2);
+}
+
+#[test]
+fn payments_that_another_state_displaces_are_no_longer_stored() {
+    let mut pair = Pair::funded([10, 10]);
+    pair.pay(ALICE, 1);
+    pair.carry_out_all(ALICE);
+    assert!(pair.copy_of(ALICE).payments(version(1)).is_some());
+    let other = pair.sign_both(version(5), [12, 8]);
+    pair.show(ALICE, other);
+    pair.carry_out_all(ALICE);
+    assert_eq!(pair.newest(ALICE).version(), version(5));
+    assert!(pair.copy_of(ALICE).payments(version(1)).is_none());
 }
 
 #[test]
