@@ -118,6 +118,8 @@ fn each_of_many_claims_is_judged_as_if_alone() {
         Ok(Rank::State(3)),
     ];
     assert_eq!(ranks, expected);
+    let most = vec![claim(&known, 4); 100];
+    assert_eq!(adjudicator.dispute_many(&most, NOW).unwrap().len(), 100);
     let too_many = vec![claim(&known, 4); 101];
     let refused = adjudicator.dispute_many(&too_many, NOW);
     let max = DisputeManyError::TooMany {

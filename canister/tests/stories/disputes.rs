@@ -205,9 +205,11 @@ fn the_end_of_a_window_is_told_as_it_came_to_be() {
     assert!(timeout_ns > registered.timeout_ns);
     assert_eq!(world.registered(&channel).unwrap().timeout_ns, timeout_ns);
     world.advance(WINDOW);
-    let late = world.dispute(channel.disputing(1, &[30, 170], &[100, 100]));
-    let at_ns = timeout_ns;
-    assert_eq!(late, Err(DisputeError::ChallengeElapsed { at_ns }));
+    let late = channel.disputing(1, &[30, 170], &[100, 100]);
+    let elapsed = Err(DisputeError::ChallengeElapsed { at_ns: timeout_ns });
+    assert_eq!(world.dispute(late.clone()), elapsed);
+    world.conclude(channel.concluding_elapsed()).unwrap();
+    assert_eq!(world.dispute(late), elapsed, "concluded or not");
 }
 
 #[test]
