@@ -1,7 +1,7 @@
 //! Views in somebody else's words, and what is believed of them.
 
 use perun_protocol::dispute::Rank;
-use perun_protocol::remote::{SignedReceiver, UnverifiedStatus, UnverifiedView, ViewError};
+use perun_protocol::remote::{SignedReceiver, UnverifiedStatus, UnverifiedView, ViewError, Watch};
 use perun_protocol::view::{Status, View};
 use perun_protocol::{
     Account, Amount, Balances, PartIdx, Signature, SignedState, SignedStateError, Signer, State,
@@ -158,4 +158,43 @@ fn an_authorisation_is_rebuilt_from_receiver_and_signature() {
     let mut redirected = sent;
     redirected[0].receiver = Account::of(canister(8));
     assert_eq!(verify(&redirected), None, "the receiver is signed");
+}
+
+#[test]
+fn a_watch_has_an_authorisation_of_its_participant_for_each_asset() {
+    let params = params(2, 2);
+    let part = PartIdx::new(1);
+    let signed_by = |key: usize| -> Vec<_> {
+        let assets = params.assets().iter();
+        let auths = assets.map(|asset| WithdrawalAuth {
+            channel: params.id(),
+            asset: *asset,
+            part,
+            receiver: Account::of(canister(9)),
+        });
+        auths
+            .map(|auth| SignedReceiver {
+                receiver: auth.receiver,
+                signature: auth.sign(&secret_key(key)),
+            })
+            .collect()
+    };
+    let verified = |part, auths: &[SignedReceiver]| {
+        let watch = Watch {
+            channel: params.id(),
+            part,
+            params: None,
+            auths: auths.to_vec(),
+            newest: None,
+            knows: None,
+        };
+        watch.verify_auths(&params)
+    };
+    let auths = signed_by(1);
+    let good = verified(part, &auths).unwrap();
+    let assets: Vec<_> = good.iter().map(|signed| signed.auth().asset).collect();
+    assert_eq!(assets, params.assets());
+    assert_eq!(verified(PartIdx::new(0), &auths), None);
+    assert_eq!(verified(part, &auths[..1]), None);
+    assert_eq!(verified(part, &signed_by(0)), None);
 }
