@@ -16,8 +16,9 @@ mod world;
 use std::path::PathBuf;
 use std::{env, fs};
 
-use perun_protocol::remote::RemoteMessage;
+use perun_protocol::remote::{RemoteMessage, UnverifiedStatus};
 use perun_protocol::wire::Message;
+use perun_protocol::{Amount, Balances};
 use serde_json::{Value, json};
 
 use crate::world::{hex, unhex};
@@ -82,6 +83,15 @@ fn the_two_tables_do_not_take_each_other_s_messages() {
         let unknown = RemoteMessage::Unknown { kind };
         assert_eq!(RemoteMessage::decode(&bytes), Ok(unknown));
     }
+}
+
+#[test]
+fn the_largest_table_is_read() {
+    let amounts = (0..128).map(|number| Amount::new(u128::from(u64::MAX) + number));
+    let holdings = Balances::new(16, amounts.collect()).unwrap();
+    let status = UnverifiedStatus::Open { holdings };
+    let message = messages::ack_of(status);
+    assert_eq!(RemoteMessage::decode(&message.encode()), Ok(message));
 }
 
 #[test]

@@ -53,10 +53,15 @@ fn view(status: UnverifiedStatus) -> Option<UnverifiedView> {
     Some(UnverifiedView { at: NOW, status })
 }
 
+/// What a watcher tells of a channel that it has seen so.
+pub fn ack_of(status: UnverifiedStatus) -> RemoteMessage {
+    ack(view(status), None)
+}
+
 /// What a device reads after each update of a channel of two ICP and some.
 pub fn ordinary_ack() -> RemoteMessage {
     let holdings = table(&[200_000_000, 150_000_000]);
-    ack(view(UnverifiedStatus::Open { holdings }), None)
+    ack_of(UnverifiedStatus::Open { holdings })
 }
 
 /// Every message with its name.

@@ -18,11 +18,14 @@ use std::{env, fs};
 
 use minicbor::Encoder;
 use perun_protocol::channel::max_batch;
-use perun_protocol::payment::Batch;
-use perun_protocol::wire::Message;
+use perun_protocol::payment::{Batch, PAYMENT_APP, Tally};
+use perun_protocol::wire::{Acceptance, Message, Proposal, ProposalError};
+use perun_protocol::{
+    Amount, AssetId, Balances, ParamsError, PartIdx, Principal, StateError, Version,
+};
 use serde_json::{Value, json};
 
-use crate::world::{hex, unhex};
+use crate::world::{assets, hex, secret_key, unhex};
 
 fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/wire/messages.json")
@@ -117,6 +120,100 @@ fn a_message_names_its_channel() {
         assert_eq!(message.channel().is_none(), is_about_none, "{name}");
         if let Message::TurnPass(pass) = &message {
             assert_eq!(message.channel(), Some(pass.channel));
+        }
+    }
+}
+
+fn proposal() -> Proposal {
+    let mut messages = messages::all().into_iter();
+    let proposal = messages.find_map(|(_, message)| match message {
+        Message::Proposal(proposal) => Some(*proposal),
+        _ => None,
+    });
+    proposal.expect("it is one of all messages")
+}
+
+#[test]
+fn a_channel_follows_from_a_proposal_and_its_acceptance() {
+    let good = proposal();
+    let accept = |proposal: &Proposal| Acceptance {
+        proposal: proposal.id(),
+        part: Proposal::ACCEPTOR,
+        participant: secret_key(1).participant(),
+        nonce_share: [3; 32],
+    };
+    let (params, state) = good.channel(&accept(&good)).unwrap();
+    let participants = [0, 1].map(|key| secret_key(key).participant());
+    assert_eq!(params.participants(), participants);
+    assert_eq!(params.assets(), good.terms.assets);
+    assert_eq!(
+        (state.channel(), state.version()),
+        (params.id(), Version::INITIAL)
+    );
+    assert_eq!(state.funding(), &good.terms.funding);
+    assert!(state.app_data().is_empty());
+    // Both have a share in the nonce.
+    let other_share = Acceptance {
+        nonce_share: [4; 32],
+        ..accept(&good)
+    };
+    assert_ne!(good.channel(&other_share).unwrap().0.id(), params.id());
+    // The app of payments begins with a tally.
+    let mut paying = good.clone();
+    paying.terms.app = PAYMENT_APP;
+    let (_, state) = paying.channel(&accept(&paying)).unwrap();
+    assert_eq!(
+        state.app_data(),
+        Tally::opening(&good.terms.balances).encode()
+    );
+
+    let of_another = Acceptance {
+        proposal: [7; 32],
+        ..accept(&good)
+    };
+    assert_eq!(good.channel(&of_another), Err(ProposalError::WrongProposal));
+    let part = Proposal::PROPOSER;
+    let by_the_proposer = Acceptance {
+        part,
+        ..accept(&good)
+    };
+    assert_eq!(
+        good.channel(&by_the_proposer),
+        Err(ProposalError::WrongPart { part })
+    );
+    let oneself = Acceptance {
+        participant: good.participant,
+        ..accept(&good)
+    };
+    let twice = ParamsError::DuplicateParticipant {
+        index: PartIdx::new(1),
+    };
+    assert_eq!(good.channel(&oneself), Err(ProposalError::Params(twice)));
+    let mut more_assets = good.clone();
+    more_assets.terms.assets = assets(2);
+    let refused = more_assets.channel(&accept(&more_assets));
+    assert_eq!(refused, Err(ProposalError::WrongShape));
+    let mut other_funding = good.clone();
+    let amounts = vec![Amount::new(1); 4];
+    other_funding.terms.funding = Balances::new(2, amounts).unwrap();
+    let refused = other_funding.channel(&accept(&other_funding));
+    assert_eq!(refused, Err(ProposalError::State(StateError::FundingShape)));
+}
+
+#[test]
+fn a_proposal_names_at_most_eight_assets() {
+    let mut proposal = proposal();
+    let longest = |number| AssetId::Icrc(Principal::from_slice(&[number; 29]).unwrap());
+    for count in [1, 8, 9] {
+        proposal.terms.assets = (0..count).map(longest).collect();
+        let message = Message::Proposal(Box::new(proposal.clone()));
+        match Message::decode(&message.encode()) {
+            Ok(decoded) => assert_eq!((count <= 8, decoded), (true, message)),
+            Err(error) => {
+                assert_eq!(count, 9, "{error}");
+                let reason = "more assets than a channel can have";
+                assert!(error.to_string().contains(reason), "{error}");
+            }
         }
     }
 }
