@@ -190,6 +190,7 @@ fn the_numbers() {
         (counted.channels, counted.events, counted.journal),
         (1, 2, 0)
     );
+    assert_eq!(perun_canister::runway::READING_INTERVAL_S, 21_600);
     assert_eq!(
         perun_canister::finished::RETENTION_NS,
         2_592_000_000_000_000
