@@ -14,6 +14,7 @@ use icrc_ledger_types::icrc21::requests::{
 use icrc_ledger_types::icrc21::responses::ConsentMessage;
 use perun_canister::consent::METHODS;
 use perun_canister::http::{HttpRequest, Surroundings};
+use perun_canister::journal::JournalNumber;
 use perun_canister::verdict::Answer;
 use perun_canister::{Adjudicator, Settlement};
 use perun_canister_api::{DisputeError, DisputeManyError, InitArgs, Rank, convert};
@@ -127,6 +128,40 @@ fn each_of_many_claims_is_judged_as_if_alone() {
         max: 100,
     };
     assert_eq!(refused, Err(max));
+}
+
+#[test]
+fn the_journal_is_looked_through_piece_by_piece() {
+    let mut adjudicator = adjudicator();
+    let mut numbers = Vec::new();
+    for nonce in 0..25 {
+        let request = channel(nonce).by_approval(0, ALICE, 100);
+        let deposit = adjudicator.check_deposit(user(0), &request).unwrap();
+        let number = adjudicator.reserve_pull(&deposit, Amount::new(FEE), NOW);
+        numbers.push(number.unwrap());
+        adjudicator
+            .begin_attempt(numbers[nonce as usize], NOW)
+            .unwrap();
+    }
+    let half_minute_ns = 30_000_000_000;
+    for (pause_ns, is_due) in [(half_minute_ns - 1, false), (half_minute_ns, true)] {
+        let now = NOW.saturating_add_nanos(pause_ns);
+        let due = |from, limit| {
+            let due = adjudicator.due(from, limit, now);
+            (due.numbers, due.next)
+        };
+        let expected = |numbers: &[JournalNumber]| match is_due {
+            true => numbers.to_vec(),
+            false => vec![],
+        };
+        let start = JournalNumber(0);
+        assert_eq!(due(start, 20), (expected(&numbers[..20]), numbers[20]));
+        assert_eq!(due(numbers[20], 20), (expected(&numbers[20..]), start));
+        // A piece that is full may not be the last.
+        let behind = JournalNumber(numbers[24].0 + 1);
+        assert_eq!(due(numbers[20], 5), (expected(&numbers[20..]), behind));
+        assert_eq!(due(behind, 5), (vec![], start));
+    }
 }
 
 #[test]
