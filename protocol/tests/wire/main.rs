@@ -124,6 +124,26 @@ fn a_message_names_its_channel() {
     }
 }
 
+#[test]
+fn a_request_is_paid_by_a_payment_that_names_it() {
+    let mut messages = messages::all().into_iter();
+    let request = messages.find_map(|(_, message)| match message {
+        Message::PaymentRequest(request) => Some(request),
+        _ => None,
+    });
+    let request = request.unwrap();
+    assert_eq!(request.memo(), request.memo.as_str());
+    assert_eq!(request.memo(), "two coffees");
+    let payment = request.payment();
+    assert_eq!(
+        (payment.asset, payment.amount),
+        (request.asset, request.amount)
+    );
+    let mut other = request.clone();
+    other.id += 1;
+    assert_ne!(other.payment().memo, payment.memo);
+}
+
 fn proposal() -> Proposal {
     let mut messages = messages::all().into_iter();
     let proposal = messages.find_map(|(_, message)| match message {
