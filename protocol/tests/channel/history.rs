@@ -2,7 +2,7 @@
 
 use perun_protocol::payment::{Entry, History, HistoryError, PAYMENT_APP, Payment, Tally};
 use perun_protocol::signature::Verifier;
-use perun_protocol::{AssetIdx, Balances, Signer};
+use perun_protocol::{Allocation, AssetIdx, Balances, Signer, State, UnverifiedSignedState};
 
 use crate::world::*;
 
@@ -100,6 +100,49 @@ fn crashes_leave_no_gap() {
                 assert_eq!(verify(&pair, &history(&pair, side)), Ok(()), "side {side}");
             }
         }
+    }
+}
+
+/// Both have signed that these were the payments, and other balances than they lead to.
+#[test]
+fn payments_that_lead_elsewhere_are_not_what_a_state_says() {
+    let pair = pair();
+    let newest = pair.newest(ALICE).state();
+    let params = pair.channel(ALICE).params();
+    for asset in [0, 1] {
+        let moved = newest
+            .allocation()
+            .balances
+            .iter()
+            .map(
+                |(of, part, units)| match (of.index() == asset, part.index()) {
+                    (true, ALICE) => units.checked_sub(amount(1)).unwrap(),
+                    (true, _) => units.checked_add(amount(1)).unwrap(),
+                    (false, _) => units,
+                },
+            );
+        let allocation = Allocation {
+            balances: Balances::new(2, moved.collect()).unwrap(),
+            locked: vec![],
+        };
+        let state = State::from_parts(
+            newest.channel(),
+            version(newest.version().number() + 1),
+            allocation,
+            newest.funding().clone(),
+            newest.app_data().to_vec(),
+            false,
+        );
+        let state = state.unwrap();
+        let signatures = BOTH.map(|side| pair.sides[side].signer.sign(&state.digest()));
+        let signatures = signatures.to_vec();
+        let signed = UnverifiedSignedState { state, signatures };
+        let signed = signed.verify(params).unwrap();
+        let wrong = HistoryError::Balance {
+            asset: AssetIdx::new(asset as u8),
+            part: part(ALICE),
+        };
+        assert_eq!(history(&pair, ALICE).verify(params, &signed), Err(wrong));
     }
 }
 
