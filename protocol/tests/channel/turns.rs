@@ -7,6 +7,9 @@ use perun_protocol::wire::{Message, Reason, RejectCode, TurnPass, TurnRequest};
 use crate::world::liar::successor;
 use crate::world::*;
 
+/// How far ahead a turn can be that an honest peer tells.
+const MAX_AHEAD: u64 = 1 << 32;
+
 #[test]
 fn the_turn_is_asked_for_and_passed() {
     let mut pair = Pair::funded([10, 10]);
@@ -105,6 +108,21 @@ fn a_turn_claimed_in_a_sync_does_not_free_what_is_under_way() {
         pair.sides[ALICE].misbehaved[..],
         [.., PeerMisbehaved::TurnTooFar { .. }]
     ));
+}
+
+#[test]
+fn a_turn_is_caught_up_with_unless_it_is_absurdly_far_ahead() {
+    for (ahead, is_absurd) in [(1, false), (MAX_AHEAD, false), (MAX_AHEAD + 1, true)] {
+        let mut pair = Pair::funded([10, 10]);
+        let (turn, _) = pair.channel(ALICE).turn();
+        let mut sync = pair.sync_of(BOB);
+        sync.turn = turn + ahead;
+        pair.receive(ALICE, Message::Sync(Box::new(sync)));
+        let refused = !pair.sides[ALICE].misbehaved.is_empty();
+        assert_eq!(refused, is_absurd, "{ahead}");
+        let expected = if is_absurd { turn } else { turn + ahead };
+        assert_eq!(pair.channel(ALICE).turn().0, expected);
+    }
 }
 
 #[test]
