@@ -21,7 +21,6 @@ use perun_canister_api::{
     DisputeResult, EventsRequest, LedgerRefusal, ParamsError, Rank, Registered, Runway,
     RunwayError, WithdrawError, WithdrawReceipt,
 };
-use perun_protocol::Timestamp;
 use rules::{ALICE, BOB, FEE, World, user};
 use serde_bytes::ByteBuf;
 
@@ -157,7 +156,7 @@ fn calls_of_ledgers() {
         from_subaccount: Some([1; 32]),
         to: account(None),
         fee: Some(Nat::from(FEE)),
-        created_at_time: Some(Timestamp::from_nanos(1 << 60).nanos()),
+        created_at_time: Some(1 << 60),
         memo: Some(Memo(ByteBuf::from([1, 2]))),
         amount: Nat::from(0_u8),
     });

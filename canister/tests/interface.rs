@@ -1,5 +1,5 @@
 //! The shipped wasm has exactly the methods that `candid/adjudicator.did` promises, and carries the
-//! promise with it.
+//! promise with it; what it is sent is bounded, and a set-up must make sense.
 
 mod world;
 

@@ -1,4 +1,5 @@
-//! Upgrades, traps and lost timers between any two messages: nothing is lost and nothing paid twice.
+//! Upgrades, traps, lost timers and ledgers that are not there, between any two messages: nothing is lost and
+//! nothing paid twice.
 
 mod world;
 

@@ -156,8 +156,6 @@ fn keys_are_on_the_curve_for_both() {
 #[test]
 fn a_key_shows_whose_it_is_and_nothing_of_the_secret() {
     let key = Libsecp256k1Key::from_bytes(&[0x17; 32]).unwrap();
-    let shown = format!("{key:?}");
-    let whose = format!("{:?}", key.public_key());
-    assert!(shown.contains(&whose), "{shown}");
-    assert!(!shown.contains("1717"), "{shown}");
+    let whose = key.public_key();
+    assert_eq!(format!("{key:?}"), format!("Libsecp256k1Key of({whose:?})"));
 }

@@ -280,6 +280,7 @@ fn ids_are_shown_whole_or_cut() {
     assert_eq!(id.to_string(), format!("0x{}", "ab".repeat(32)));
     assert_eq!(format!("{id:.5}"), "0xababa…");
     assert_eq!(format!("{id:.99}"), id.to_string());
+    assert_eq!(format!("{id:?}"), format!("ChannelId({id})"));
     assert_eq!(
         format!("{:?}", canister(3)),
         "Principal(00000000000000030101)"
@@ -294,7 +295,10 @@ fn a_secret_is_never_shown() {
     assert!(shown.starts_with("SecretKey of(PublicKey("), "{shown}");
     assert!(SecretKey::from_bytes(&[0; 32]).is_none());
     let signature: Signature = secret.sign(&[0; 32]);
-    assert_eq!(format!("{signature:?}").len(), "Signature()".len() + 128);
+    let digits: String = (signature.as_bytes().iter())
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(format!("{signature:?}"), format!("Signature({digits})"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Messages of clients that have other types than ours: they are understood, or refused, as Candid's own
-//! decoder would, but within bounds.
+//! decoder would, but within bounds. Of damaged ones none is taken that it refuses.
 
 mod message;
 mod types;
@@ -61,7 +61,8 @@ where
     }
 }
 
-/// Where Candid's decoder departs from Candid, which only damage makes it do:
+/// Where Candid's decoder departs from Candid. Of the messages made here only damaged ones lead there, so of
+/// those it is not asked whether we refuse too many:
 ///
 /// - An empty vector of something else, where a blob may stand, it judges by the Rust type: it takes it for
 ///   a blob, and refuses it where 32 bytes may stand. By its type it is no blob, so none is there.

@@ -189,7 +189,7 @@ fn a_gap_in_which_nothing_ran_does_not_count() {
 }
 
 #[test]
-fn the_end_of_a_window_is_told_as_it_came_to_be() {
+fn the_end_of_a_window_is_told_with_its_gaps() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
     let registered = world

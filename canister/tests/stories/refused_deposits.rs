@@ -1,4 +1,4 @@
-//! Every refusal of a deposit, with the numbers that the reader of the error will want.
+//! Refusals of deposits, with the numbers that the reader of the error will want.
 
 use crate::world::{ALICE, CHALLENGE_S, FEE, WEALTH, World, asset_id, key, user};
 use candid::Principal;

@@ -1,4 +1,4 @@
-//! Every refusal of a withdrawal, and what is refused before anybody looks at its meaning.
+//! Refusals of withdrawals, and of questions that have not their form.
 
 use crate::world::{ALICE, BOB, FEE, World, user};
 use icrc_ledger_types::icrc1::account::Account;

@@ -65,7 +65,7 @@ impl Asked<'_> {
 }
 
 #[test]
-fn of_every_call() {
+fn every_call_is_explained_as_it_is_written_here() {
     let mut world = World::with_ledgers(2);
     let owing = concluded(&mut world);
     let unknown = world.channel(9);
@@ -204,7 +204,7 @@ fn of_every_call() {
 }
 
 #[test]
-fn on_a_device_with_fields() {
+fn a_device_with_fields_gets_them() {
     let world = World::new();
     let channel = world.channel(1);
     let fields = Some(DisplayMessageType::FieldsDisplay);
@@ -248,7 +248,7 @@ fn on_a_device_with_fields() {
 }
 
 #[test]
-fn the_standards_that_are_kept() {
+fn the_standards_kept_are_named() {
     let kept = supported_standards();
     let names: Vec<_> = kept.iter().map(|standard| standard.name.as_str()).collect();
     assert_eq!(names, ["ICRC-3", "ICRC-10", "ICRC-21"]);

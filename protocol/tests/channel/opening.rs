@@ -119,7 +119,7 @@ fn both_crash_at_every_step() {
 }
 
 #[test]
-fn while_version_0_is_being_signed_nothing_else_counts() {
+fn while_version_0_is_being_signed_other_answers_are_out_of_place() {
     let mut pair = Pair::agreed(&Plan::of([10, 5]));
     pair.carry_out_all(BOB);
     let channel = pair.channel(BOB).id();

@@ -56,7 +56,7 @@ fn the_peer_shows_what_was_forgotten() {
     }
 }
 
-/// A watcher has what it was given by the copy that is lost.
+/// A watcher has what it was given before the copy was restored.
 #[test]
 fn a_watcher_shows_what_was_forgotten() {
     let mut pair = Pair::funded([10, 10]);
@@ -69,9 +69,9 @@ fn a_watcher_shows_what_was_forgotten() {
     pair.roll_back(ALICE, copy);
     pair.take_events(ALICE);
     let now = pair.now;
-    let mut unsigned = newest.clone();
-    unsigned.signatures.swap(0, 1);
-    let refused = pair.channel_mut(ALICE).handle_shown(now, unsigned);
+    let mut wrongly_signed = newest.clone();
+    wrongly_signed.signatures.swap(0, 1);
+    let refused = pair.channel_mut(ALICE).handle_shown(now, wrongly_signed);
     assert_eq!(refused, Err(PeerMisbehaved::WrongState));
     assert_eq!(pair.newest(ALICE).version(), version(0));
     for _ in 0..2 {

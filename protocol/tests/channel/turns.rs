@@ -114,14 +114,18 @@ fn a_turn_claimed_in_a_sync_does_not_free_what_is_under_way() {
 fn a_turn_is_caught_up_with_unless_it_is_absurdly_far_ahead() {
     for (ahead, is_absurd) in [(1, false), (MAX_AHEAD, false), (MAX_AHEAD + 1, true)] {
         let mut pair = Pair::funded([10, 10]);
-        let (turn, _) = pair.channel(ALICE).turn();
+        let (turn, is_ours) = pair.channel(ALICE).turn();
         let mut sync = pair.sync_of(BOB);
         sync.turn = turn + ahead;
         pair.receive(ALICE, Message::Sync(Box::new(sync)));
         let refused = !pair.sides[ALICE].misbehaved.is_empty();
         assert_eq!(refused, is_absurd, "{ahead}");
-        let expected = if is_absurd { turn } else { turn + ahead };
-        assert_eq!(pair.channel(ALICE).turn().0, expected);
+        // Each turn is the other side's.
+        let expected = match is_absurd {
+            true => (turn, is_ours),
+            false => (turn + ahead, is_ours ^ (ahead % 2 == 1)),
+        };
+        assert_eq!(pair.channel(ALICE).turn(), expected);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Messages and their bytes: as they are, once and for all, and nothing else.
+//! Messages and their bytes: as they are, once and for all, and nothing else; and what follows from them.
 //!
 //! `messages.json` holds the bytes of every message. It is written anew by
 //! `UPDATE_VECTORS=1 cargo test -p perun-protocol --test wire`, which keeps every case that is there
@@ -19,7 +19,7 @@ use std::{env, fs};
 use minicbor::Encoder;
 use perun_protocol::channel::max_batch;
 use perun_protocol::payment::{Batch, PAYMENT_APP, Tally};
-use perun_protocol::wire::{Acceptance, Message, Proposal, ProposalError};
+use perun_protocol::wire::{Acceptance, Message, PaymentRequest, Proposal, ProposalError, Text};
 use perun_protocol::{
     Amount, AssetId, Balances, ParamsError, PartIdx, Principal, StateError, Version,
 };
@@ -110,17 +110,15 @@ fn every_message_is_read_back() {
 fn a_message_names_its_channel() {
     for (name, message) in messages::all() {
         // Before there is a channel, or if nothing is known of the message.
-        let is_about_none = matches!(
+        let names_none = matches!(
             message,
             Message::Proposal(_)
                 | Message::Acceptance(_)
                 | Message::ProposalRejection(_)
                 | Message::Unknown { .. }
         );
-        assert_eq!(message.channel().is_none(), is_about_none, "{name}");
-        if let Message::TurnPass(pass) = &message {
-            assert_eq!(message.channel(), Some(pass.channel));
-        }
+        let channel = (!names_none).then(messages::channel);
+        assert_eq!(message.channel(), channel, "{name}");
     }
 }
 
@@ -139,9 +137,16 @@ fn a_request_is_paid_by_a_payment_that_names_it() {
         (payment.asset, payment.amount),
         (request.asset, request.amount)
     );
-    let mut other = request.clone();
-    other.id += 1;
-    assert_ne!(other.payment().memo, payment.memo);
+    let changes: [fn(&mut PaymentRequest); 3] = [
+        |request| request.id += 1,
+        |request| request.amount = Amount::new(1),
+        |request| request.memo = Text::new("three coffees"),
+    ];
+    for change in changes {
+        let mut other = request.clone();
+        change(&mut other);
+        assert_ne!(other.payment().memo, payment.memo);
+    }
 }
 
 fn proposal() -> Proposal {

@@ -13,7 +13,8 @@ use perun_protocol::{
 
 use crate::world::{adjudicator, assets, secret_key};
 
-fn channel() -> ChannelId {
+/// The channel that all of them are about.
+pub fn channel() -> ChannelId {
     ChannelId::from_bytes([0xC4; 32])
 }
 
