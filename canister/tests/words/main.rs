@@ -88,13 +88,13 @@ fn the_page_is_as_it_is_written_here() {
 
 #[test]
 fn the_figures_are_as_they_are_written_here() {
-    // Every figure is another one, so that none can stand for another.
-    let mut world = World::with_ledgers(5);
+    // Every count is another one, so that none can stand for another.
+    let mut world = World::with_ledgers(6);
     let [elapsed, late, first, second] = [1, 2, 3, 4].map(|nonce| world.funded(nonce, [100, 100]));
     let claim = |channel: &TestChannel| channel.disputing(1, &[50, 150], &[100, 100]);
     world.dispute(claim(&elapsed)).unwrap();
     world.advance(Duration::from_secs(700));
-    for nonce in [5, 6] {
+    for nonce in [5, 6, 7] {
         let disputed = world.funded(nonce, [100, 100]);
         world.dispute(claim(&disputed)).unwrap();
     }
@@ -104,7 +104,7 @@ fn the_figures_are_as_they_are_written_here() {
         let last = channel.concluding(2, &[0, 200], &[100, 100]);
         world.conclude(last).unwrap();
     }
-    // Of two payouts and two deposits nobody knows what became; the first is asked for once more.
+    // Of two payouts and three deposits nobody knows what became; the first is asked for once more.
     let lost = |world: &mut World, channel: &TestChannel| {
         world.strike(Strike::LoseReply);
         let payout = world.withdraw(channel.withdrawing(0, BOB, user(10)));
@@ -117,7 +117,7 @@ fn the_figures_are_as_they_are_written_here() {
     world.advance(Duration::from_secs(20));
     lost(&mut world, &second);
     world.approve(0, user(0), 1_000);
-    for nonce in [7, 8] {
+    for nonce in [8, 9, 10] {
         world.strike(Strike::LoseReply);
         let deposit = world.deposit(world.channel(nonce).by_approval(0, ALICE, 100));
         assert!(
