@@ -14,7 +14,7 @@ use icrc_ledger_types::icrc21::requests::ConsentMessageRequest;
 use perun_canister::encoding::{Message, decode};
 use perun_canister::http::HttpRequest;
 use perun_canister_api::{
-    Asset, ChannelRequest, ConcludeRequest, DepositRequest, DisputeRequest, EventsRequest,
+    Asset, ChannelRequest, Claim, ConcludeRequest, DepositRequest, DisputeRequest, EventsRequest,
     InitArgs, UpgradeArgs, WithdrawRequest,
 };
 use proptest::prelude::*;
@@ -212,6 +212,23 @@ fn work_is_bounded() {
     assert!(refusal(&table).contains("8 KiB"));
     let long = refusal(&vec![0; MAX_BYTES + 1]);
     assert!(long.contains("16385 bytes, at most 16384"), "{long}");
+}
+
+/// The longer a message is, the more work it may take.
+#[test]
+fn a_long_message_is_understood() {
+    #[derive(CandidType)]
+    struct Foreign {
+        claim: Claim,
+        hint: Vec<Option<u16>>,
+    }
+    let claim = Claim::State(vec![7; 12_000].into());
+    let message = candid::encode_one(Foreign {
+        claim: claim.clone(),
+        hint: vec![Some(1); 1_000],
+    });
+    let request: DisputeRequest = decode(&message.unwrap(), MAX_BYTES).unwrap();
+    assert_eq!(request, DisputeRequest { claim });
 }
 
 #[test]
