@@ -214,6 +214,35 @@ fn work_is_bounded() {
     assert!(long.contains("16385 bytes, at most 16384"), "{long}");
 }
 
+/// Numbers may be written longer than they need be, opcodes not.
+#[test]
+fn an_opcode_takes_one_byte() {
+    // Of opt, vec, record, variant, func and service, with what follows each; all read as nothing.
+    let entries: [(u8, &[u8]); 6] = [
+        (0x6e, b"\x7d"),
+        (0x6d, b"\x7d"),
+        (0x6c, b"\0"),
+        (0x6b, b"\0"),
+        (0x6a, b"\0\0\0"),
+        (0x69, b"\0"),
+    ];
+    for (opcode, rest) in entries {
+        for is_long in [false, true] {
+            let opcode: &[u8] = match is_long {
+                false => &[opcode],
+                true => &[opcode | 0x80, 0x7f],
+            };
+            // An entry that no argument has.
+            let message = [b"DIDL\x01", opcode, rest, b"\x01\x7f"].concat();
+            let read = decode::<Option<UpgradeArgs>>(&message, MAX_BYTES);
+            match is_long {
+                false => assert_eq!(read, Ok(None)),
+                true => assert!(read.unwrap_err().contains("no type that stands in a table")),
+            }
+        }
+    }
+}
+
 /// The longer a message is, the more work it may take.
 #[test]
 fn a_long_message_is_understood() {
