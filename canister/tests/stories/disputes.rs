@@ -2,20 +2,26 @@
 
 use std::time::Duration;
 
-use crate::world::{ALICE, BOB, CHALLENGE_S, FEE, World, dispute_with, user};
+use crate::world::{ALICE, BOB, CHALLENGE_S, FEE, TestChannel, World, dispute_with, user};
 use icrc_ledger_types::icrc1::account::Account;
-use perun_canister_api::{ConcludeError, DisputeError, Phase, Rank, WithdrawError};
+use perun_canister_api::{ConcludeError, DisputeError, Phase, Rank, Registered, WithdrawError};
 
 const WINDOW: Duration = Duration::from_secs(CHALLENGE_S as u64);
 const SECOND: Duration = Duration::from_secs(1);
 
-#[test]
-fn an_old_state_is_refuted() {
+/// A channel with 100 of each, for which version 0 has just been registered.
+fn disputed() -> (World, TestChannel, Registered) {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
-    let old = world
+    let registered = world
         .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
         .unwrap();
+    (world, channel, registered)
+}
+
+#[test]
+fn an_old_state_is_refuted() {
+    let (mut world, channel, old) = disputed();
     world.advance(WINDOW / 2);
     let newest = world
         .dispute(channel.disputing(9, &[30, 170], &[100, 100]))
@@ -34,11 +40,7 @@ fn an_old_state_is_refuted() {
 
 #[test]
 fn nothing_is_paid_while_a_claim_can_be_refuted() {
-    let mut world = World::new();
-    let channel = world.funded(1, [100, 100]);
-    let registered = world
-        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
-        .unwrap();
+    let (mut world, channel, registered) = disputed();
     let timeout_ns = registered.timeout_ns;
     world.advance(WINDOW - SECOND);
     let early = world.withdraw(channel.withdrawing(0, ALICE, user(10)));
@@ -51,11 +53,7 @@ fn nothing_is_paid_while_a_claim_can_be_refuted() {
 
 #[test]
 fn the_time_to_refute_ends() {
-    let mut world = World::new();
-    let channel = world.funded(1, [100, 100]);
-    let registered = world
-        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
-        .unwrap();
+    let (mut world, channel, registered) = disputed();
     world.advance(WINDOW + SECOND);
     let late = channel.disputing(9, &[30, 170], &[100, 100]);
     let at_ns = registered.timeout_ns;
@@ -163,11 +161,7 @@ fn a_final_state_concludes_at_once_also_by_dispute() {
 
 #[test]
 fn a_gap_in_which_nothing_ran_does_not_count() {
-    let mut world = World::new();
-    let channel = world.funded(1, [100, 100]);
-    let registered = world
-        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
-        .unwrap();
+    let (mut world, channel, registered) = disputed();
     world.advance(WINDOW / 2);
     world.stall(10 * WINDOW);
     // Mallory is first after the gap, and still too early.
@@ -190,11 +184,7 @@ fn a_gap_in_which_nothing_ran_does_not_count() {
 
 #[test]
 fn the_end_of_a_window_is_told_with_its_gaps() {
-    let mut world = World::new();
-    let channel = world.funded(1, [100, 100]);
-    let registered = world
-        .dispute(channel.disputing(0, &[100, 100], &[100, 100]))
-        .unwrap();
+    let (mut world, channel, registered) = disputed();
     world.advance(WINDOW / 2);
     world.stall(2 * WINDOW);
     // Whatever comes first tells the adjudicator that there was a gap.
