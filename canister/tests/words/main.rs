@@ -41,6 +41,10 @@ fn assert_said(file: &str, words: &str) {
 }
 
 fn ask(world: &World, method: &str, url: &str) -> HttpResponse {
+    ask_with(Some(vec![1, 2, 3]), world, method, url)
+}
+
+fn ask_with(certificate: Option<Vec<u8>>, world: &World, method: &str, url: &str) -> HttpResponse {
     let request = HttpRequest {
         method: method.into(),
         url: url.into(),
@@ -51,7 +55,7 @@ fn ask(world: &World, method: &str, url: &str) -> HttpResponse {
     world.read(|adjudicator, now| {
         let around = Surroundings {
             now,
-            certificate: Some(vec![1, 2, 3]),
+            certificate,
             stable_bytes: 3_000_000,
             heap_bytes: 2_000_000,
         };
@@ -84,6 +88,13 @@ fn the_page_is_as_it_is_written_here() {
     let proof = header(&answer, "ic-certificate").unwrap();
     let tree = proof.strip_prefix("certificate=:AQID:, tree=:").unwrap();
     assert!(tree.len() > 100 && tree.ends_with("=:"), "{proof}");
+}
+
+#[test]
+fn without_a_certificate_the_page_claims_no_proof() {
+    let answer = ask_with(None, &World::new(), "GET", "/");
+    assert_eq!(answer.status_code, 200);
+    assert_eq!(header(&answer, "ic-certificate"), None);
 }
 
 #[test]
