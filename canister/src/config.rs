@@ -265,4 +265,53 @@ mod tests {
         }
         assert_eq!(config.widened(UpgradeArgs::default(), ME), Ok(config));
     }
+
+    #[test]
+    fn the_timer_ticks_32_times_in_the_shortest_window() {
+        for (shortest_s, tick_ms) in [
+            (1, 1_000),
+            (32, 1_000),
+            (60, 1_875),
+            (320, 10_000),
+            (960, 30_000),
+            (961, 30_000),
+        ] {
+            let args = InitArgs {
+                min_challenge_duration_s: shortest_s,
+                max_challenge_duration_s: 86_400,
+                ..args()
+            };
+            let config = Config::new(args, ME).unwrap();
+            assert_eq!(config.tick_ns(), tick_ms * 1_000_000, "{shortest_s} s");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_set_up_is_said() {
+        let ledger = Principal::anonymous();
+        for (error, said) in [
+            (
+                ConfigError::LedgerCount { count: 65 },
+                "name 1 to 64 ledgers, not 65",
+            ),
+            (
+                ConfigError::DuplicateLedger { ledger },
+                "ledger 2vxsx-fae is named twice",
+            ),
+            (
+                ConfigError::NoLedger { ledger },
+                "2vxsx-fae can be no ledger",
+            ),
+            (
+                ConfigError::ChallengeDuration { min_s: 7, max_s: 6 },
+                "challenge durations of 7 to 6 s: they are 1 s to 31536000 s, the shortest first",
+            ),
+            (
+                ConfigError::Narrowed,
+                "an upgrade may only shorten the shortest and lengthen the longest challenge duration",
+            ),
+        ] {
+            assert_eq!(error.to_string(), said);
+        }
+    }
 }

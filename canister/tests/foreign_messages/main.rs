@@ -199,6 +199,20 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
+fn a_message_may_be_as_long_as_it_says() {
+    let channel = vec![7; 32].into();
+    let message = candid::encode_one(ChannelRequest { channel }).unwrap();
+    let decode = |most| decode::<ChannelRequest>(&message, most);
+    let length = message.len();
+    assert!(decode(length).is_ok());
+    let refused = format!(
+        "the message has {length} bytes, at most {} are decoded",
+        length - 1
+    );
+    assert_eq!(decode(length - 1), Err(refused));
+}
+
+#[test]
 fn work_is_bounded() {
     let refusal = |bytes: &[u8]| decode::<ChannelRequest>(bytes, MAX_BYTES).unwrap_err();
     // A vector of eight million nulls.
@@ -240,6 +254,21 @@ fn an_opcode_takes_one_byte() {
                 true => assert!(read.unwrap_err().contains("no type that stands in a table")),
             }
         }
+    }
+}
+
+/// A table has as many types as it says, and no number stands for more.
+#[test]
+fn a_type_that_is_not_in_the_table_is_refused() {
+    let messages: [&[u8]; 4] = [
+        b"DIDL\x00\x01\x00",
+        b"DIDL\x01\x6e\x01\x01\x00",
+        b"DIDL\x01\x6c\x01\x07\x01\x01\x00",
+        b"DIDL\x01\x6a\x01\x01\x00\x00\x01\x00",
+    ];
+    for message in messages {
+        let refused = decode::<ChannelRequest>(message, MAX_BYTES).unwrap_err();
+        assert!(refused.contains("not in the table"), "{refused}");
     }
 }
 
