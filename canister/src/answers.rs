@@ -15,7 +15,7 @@ use crate::config::MAX_LEDGERS;
 use crate::journal::MAX_UNKNOWN;
 use perun_canister_api::Phase as CandidPhase;
 
-/// The longest page of events: their signed states can have 7 KiB each, and an answer 2 MiB.
+/// The longest page of events: none takes more than 3 KiB, and an answer at most 2 MiB.
 pub const MAX_EVENTS: u32 = 100;
 
 /// The longest request that is decoded, in bytes. The largest carries a state with eight assets and

@@ -12,8 +12,8 @@ use crate::Adjudicator;
 ///
 /// | what bounds it | allows |
 /// |---|---|
-/// | a slice of 2 G instructions, at 8.3 M for two signatures | 240 |
-/// | the answer of 2 MiB: each entry may tell the 7 KiB that are registered | 290 |
+/// | a slice of 2 G instructions, at 8.7 M for two signatures | 230 |
+/// | the answer of 2 MiB: an entry that is taken tells the state that came with it, of 40 KiB together; one that is refused some hundred bytes | more |
 pub const MAX_DISPUTES: usize = 100;
 
 /// The longest request of that many, in bytes: a hundred claims of two participants take 24 KiB. Nothing
@@ -22,7 +22,7 @@ pub const MAX_DISPUTES: usize = 100;
 ///
 /// So a message ends in the round in which it begins: up to 2 G instructions are one slice. The same is true
 /// of every other message that writes an event: none verifies more than sixteen signatures, reads more than
-/// 256 events of a channel (a batch: for each claim), closes more than a hundred windows or finishes more than one channel. An event
+/// 48 events of a channel (a batch: for each claim), closes more than a hundred windows or finishes more than one channel. An event
 /// has the time of the round in which its message began. Were it in the log only rounds later, a certificate
 /// from between would be younger than the event and not show it; as it is, **a certificate shows every event
 /// whose time is before its own**.

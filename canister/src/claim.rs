@@ -78,7 +78,7 @@ impl Adjudicator {
             if !signed.state.is_final() {
                 return Err(ConcludeError::NotFinal);
             }
-            if !self.is_concluded_by(&signed) {
+            if !self.is_concluded_by(&signed.state) {
                 self.register_state(signed, now)
                     .map_err(ConcludeError::Refused)?;
             }
@@ -154,14 +154,14 @@ impl Adjudicator {
     }
 
     /// Whether the channel was concluded by exactly this state.
-    fn is_concluded_by(&self, signed: &UnverifiedSignedState) -> bool {
-        let id = signed.state.channel();
+    pub(crate) fn is_concluded_by(&self, state: &State) -> bool {
+        let id = state.channel();
         let claim = match self.store.channel(id).map(|channel| channel.phase) {
             Some(Phase::Concluded { claim, .. }) => Some(claim),
             Some(Phase::Open { .. } | Phase::Registered { .. }) => None,
             None => self.finished(id).map(|finished| finished.claim),
         };
-        claim.is_some_and(|claim| claim.is(&signed.state))
+        claim.is_some_and(|claim| claim.is(state))
     }
 
     fn register_state(

@@ -25,6 +25,9 @@ use crate::answers::MAX_REQUEST_BYTES;
 use crate::batch::MAX_BATCH_BYTES;
 use crate::encoding;
 
+/// The longest request for a message, in bytes: one about the longest batch.
+pub const MAX_CONSENT_BYTES: usize = MAX_BATCH_BYTES + 1024;
+
 /// The methods that there are messages for: all that change anything.
 pub const METHODS: [&str; 5] = ["deposit", "dispute", "dispute_many", "conclude", "withdraw"];
 
@@ -69,7 +72,7 @@ impl Adjudicator {
             "deposit" => self.deposit_message(&decode(arg, MAX_REQUEST_BYTES)?)?,
             "dispute" => self.dispute_message(&decode(arg, MAX_REQUEST_BYTES)?, now)?,
             "dispute_many" => {
-                self.dispute_many_message(&decode::<Vec<_>>(arg, MAX_BATCH_BYTES)?)?
+                self.dispute_many_message(&decode::<Vec<_>>(arg, MAX_BATCH_BYTES)?, now)?
             }
             "conclude" => self.conclude_message(&decode(arg, MAX_REQUEST_BYTES)?, now)?,
             "withdraw" => self.withdraw_message(&decode(arg, MAX_REQUEST_BYTES)?)?,

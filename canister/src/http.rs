@@ -2,7 +2,7 @@
 //!
 //! | path | answer | proven |
 //! |---|---|---|
-//! | `/` | the page | by the certified tree (response verification, version 1) |
+//! | `/` | the page | its body: by the certified tree (response verification, version 1) |
 //! | `/metrics` | figures for Prometheus | not: ask the `raw` domain, and believe it as far as one node |
 //!
 //! Only queries come here; nothing that is asked changes anything.
@@ -57,7 +57,8 @@ pub struct Surroundings {
 }
 
 impl Adjudicator {
-    /// Answers a request.
+    /// Answers a request. The answer to `HEAD` is that to `GET`: the gateway verifies the body before it
+    /// leaves it out.
     pub fn answer_http(&self, request: &HttpRequest, around: &Surroundings) -> HttpResponse {
         if request.url.len() > MAX_URL_BYTES {
             return text(414, "the address is too long");
@@ -68,7 +69,7 @@ impl Adjudicator {
             return answer;
         }
         let path = request.url.split(['?', '#']).next().unwrap_or_default();
-        let mut answer = match path {
+        match path {
             "/" => self.page_answer(around),
             "/metrics" => HttpResponse {
                 status_code: 200,
@@ -79,11 +80,7 @@ impl Adjudicator {
                 body: ByteBuf::from(self.metrics(around)),
             },
             _ => text(404, "there are / and /metrics"),
-        };
-        if request.method == "HEAD" {
-            answer.body.clear();
         }
-        answer
     }
 
     fn page_answer(&self, around: &Surroundings) -> HttpResponse {

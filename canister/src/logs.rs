@@ -9,7 +9,8 @@
 //! A level, what happened, and facts about it; amounts are no secret, since the event log has them.
 //! There is a line only for what an operator should look at, and no stranger can fill the log: what a
 //! caller can bring about is said at most once a minute, with how often it was left out. What breaks an
-//! invariant traps, and the system logs traps itself.
+//! invariant traps, and the system logs traps itself. So it does if a message does not decode; but that
+//! of a user is not even accepted, so only a canister, which pays for each, can bring that about.
 
 use std::cell::Cell;
 use std::fmt::{self, Write as _};

@@ -112,8 +112,9 @@ impl Adjudicator {
         if self.in_flight(id, withdrawal.asset).is_some() {
             return Err(WithdrawError::Busy);
         }
+        // It was there before something was awaited; if it is not now, it was paid out and is finished.
         let channel = self.store.channel(id);
-        let mut channel = channel.ok_or(WithdrawError::UnknownChannel)?;
+        let mut channel = channel.ok_or(WithdrawError::NothingToWithdraw)?;
         let remainder = channel.take_remainder(withdrawal.asset, part);
         let remainder = remainder.filter(|remainder| !remainder.is_zero());
         let remainder = remainder.ok_or(WithdrawError::NothingToWithdraw)?;

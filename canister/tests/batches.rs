@@ -142,6 +142,8 @@ fn only_a_batch_may_be_long() {
         let sent = world
             .ic
             .submit_anew(user(0), world.adjudicator, method, long(bytes));
-        assert!(sent.is_err(), "{method} takes {bytes} bytes");
+        let refused = sent.unwrap_err().message;
+        let why = format!("has {bytes} bytes, at most");
+        assert!(refused.contains(&why), "{method}: {refused}");
     }
 }

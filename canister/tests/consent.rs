@@ -8,9 +8,10 @@ use icrc_ledger_types::icrc21::requests::{
     ConsentMessageMetadata, ConsentMessageRequest, ConsentMessageSpec, DisplayMessageType,
 };
 use icrc_ledger_types::icrc21::responses::{ConsentInfo, ConsentMessage, Value};
+use perun_canister::batch::MAX_BATCH_BYTES;
 use perun_canister::consent::{METHODS, SupportedStandard};
-use perun_canister_api::{Asset, DisputeRequest};
-use world::{ALICE, BOB, World, user};
+use perun_canister_api::{Asset, DisputeManyError, DisputeRequest, DisputeResult};
+use world::{ALICE, BOB, World, dispute_with, user};
 
 type Answer = Result<ConsentInfo, Icrc21Error>;
 
@@ -91,6 +92,14 @@ fn a_deposit_says_how_much_of_what_and_for_whom() {
 fn a_dispute_says_what_would_be_paid_and_what_stands() {
     let mut world = World::new();
     let channel = world.funded(1, [100, 100]);
+    let text = markdown(&mut world, "dispute", channel.refund_claim(BOB));
+    assert_says(
+        &text,
+        &[
+            "participant 1 (counted from 0)",
+            "Any signed state counts more.",
+        ],
+    );
     let ledger = world.ledgers[0].to_text();
     let newer = channel.disputing(2, &[20, 180], &[100, 100]);
     let text = markdown(&mut world, "dispute", newer.clone());
@@ -109,14 +118,13 @@ fn a_dispute_says_what_would_be_paid_and_what_stands() {
         &text,
         &["`version 1, which can be refuted for 10 min more`"],
     );
-    let text = markdown(&mut world, "dispute", channel.refund_claim(BOB));
-    assert_says(
-        &text,
-        &[
-            "participant 1 (counted from 0)",
-            "Any signed state counts more.",
-        ],
-    );
+    let refund = candid::encode_one(channel.refund_claim(BOB)).unwrap();
+    let generic = DisplayMessageType::GenericDisplay;
+    let refused = ask_raw(&mut world, "dispute", refund, generic);
+    let Err(Icrc21Error::ConsentMessageUnavailable(why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_says(&why.description, &["version 1 is registered"]);
 }
 
 #[test]
@@ -161,7 +169,7 @@ fn a_withdrawal_says_who_receives_how_much() {
 #[test]
 fn many_claims_are_told_one_by_one() {
     let mut world = World::new();
-    let channel = world.channel(1);
+    let channel = world.funded(1, [100, 100]);
     let claims: Vec<DisputeRequest> = vec![
         channel.disputing(3, &[50, 150], &[100, 100]),
         channel.refund_claim(ALICE),
@@ -171,6 +179,22 @@ fn many_claims_are_told_one_by_one() {
     let one = format!("**Claim 1:**\n`version 3 of channel {id}`");
     let other = format!("**Claim 2:**\n`a refund claim of channel {id}`");
     assert_says(&text, &["**How many:**\n`2`", &one, &other]);
+}
+
+#[test]
+fn the_longest_batch_can_be_explained() {
+    let mut world = World::new();
+    let channel = world.channel_of(1, 16, 1);
+    // Claims of as many bytes as fit into one message.
+    let state = channel.signed(1, &[1; 16], &[1; 16]);
+    let claims = |count| vec![dispute_with(&state); count];
+    let length = |count| candid::encode_one(claims(count)).unwrap().len();
+    let most = (1..).take_while(|&count| length(count) <= MAX_BATCH_BYTES);
+    let claims = claims(most.count());
+    let text = markdown(&mut world, "dispute_many", &claims);
+    assert_says(&text, &["would be refused: nothing was deposited"]);
+    let judged: Result<Vec<DisputeResult>, DisputeManyError> = world.call("dispute_many", claims);
+    assert!(judged.is_ok());
 }
 
 #[test]

@@ -15,14 +15,20 @@
 
 mod world;
 
+use std::time::Duration;
+
 use candid::{CandidType, Principal};
 use icrc_ledger_types::icrc1::account::Account;
+use perun_canister::finished::RETENTION_NS;
 use perun_canister_api::{
     Asset, ChannelRequest, Claim, ConcludeRequest, DepositAccountRequest, DepositRequest,
-    DisputeRequest, EventsRequest, WithdrawRequest,
+    DisputeRequest, EventsRequest, WithdrawRequest, convert,
 };
 use perun_protocol::encoding::Canonical as _;
 use perun_protocol::{Signature, UnverifiedSignedState};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use serde_bytes::ByteBuf;
 use world::{ALICE, BOB, TestChannel, World, user};
 
@@ -31,9 +37,15 @@ const BOUND: u64 = 300_000;
 /// One verification of a signature (`canister/COSTS.md`), and something for the digest.
 const VERIFICATION: u64 = 4_130_000 * 11 / 10;
 
-const METHODS: [&str; 10] = [
+/// How many events can stand behind the last claim of a channel that is finished, but for the end and the
+/// first payouts.
+const LATE_EVENTS: usize = 44;
+
+/// All there are; the last five look at no argument.
+const METHODS: [&str; 18] = [
     "deposit",
     "dispute",
+    "dispute_many",
     "conclude",
     "withdraw",
     "deposit_account",
@@ -42,6 +54,13 @@ const METHODS: [&str; 10] = [
     "query_events",
     "icrc3_get_blocks",
     "icrc3_get_archives",
+    "icrc21_canister_call_consent_message",
+    "http_request",
+    "icrc3_get_tip_certificate",
+    "icrc3_supported_block_types",
+    "icrc10_supported_standards",
+    "info",
+    "cycles_runway",
 ];
 
 /// All that a stranger could make grow: pages of stable memory, bytes of heap, channels, events, open
@@ -59,13 +78,14 @@ fn size(world: &mut World) -> [u64; 5] {
     ]
 }
 
-/// Calls, and counts what the adjudicator executes for it, in all messages and callbacks.
+/// Calls, and counts what the adjudicator executes for it, in all messages and callbacks, and before it
+/// accepts it.
 fn cost(world: &mut World, caller: Principal, method: &str, argument: Vec<u8>) -> u64 {
     world.ic.clear_executions();
     let _ = world.ic.update(caller, world.adjudicator, method, argument);
     let executions = world.ic.executions();
     executions
-        .filter(|run| run.canister == world.adjudicator && !run.entry.starts_with("inspect"))
+        .filter(|run| run.canister == world.adjudicator)
         .map(|run| run.instructions)
         .sum()
 }
@@ -98,6 +118,17 @@ struct Refused {
     signatures: u64,
 }
 
+/// A state's first check is its encoding: the same request with a flag that is none.
+fn broken(request: &DisputeRequest) -> DisputeRequest {
+    let Claim::State(state) = &request.claim else {
+        unreachable!("states only");
+    };
+    let mut state = state.clone();
+    state[40] = 2;
+    let claim = Claim::State(state);
+    DisputeRequest { claim }
+}
+
 fn refusals(world: &World, [open, disputed, concluded]: &[TestChannel; 3]) -> Vec<Refused> {
     let unknown = world.channel(77);
     let mut refusals = Vec::new();
@@ -110,18 +141,8 @@ fn refusals(world: &World, [open, disputed, concluded]: &[TestChannel; 3]) -> Ve
             signatures,
         });
     };
-    // A state's first check is its encoding: with a flag that is none.
-    let broken = |request: &DisputeRequest| {
-        let Claim::State(state) = &request.claim else {
-            unreachable!("states only");
-        };
-        let mut state = state.clone();
-        state[40] = 2;
-        let claim = Claim::State(state);
-        bytes(DisputeRequest { claim })
-    };
     let mut dispute = |what, request: DisputeRequest, signatures| {
-        let first_thing = broken(&request);
+        let first_thing = bytes(broken(&request));
         refuse(what, "dispute", bytes(request), first_thing, signatures);
     };
     dispute(
@@ -302,6 +323,74 @@ fn what_is_refused_costs_little_beyond_decoding() {
     assert_eq!(size(&mut world), before);
 }
 
+/// Each claim of a batch is refused at the price of one that comes alone.
+#[test]
+fn a_batch_of_what_is_refused_costs_little_beyond_decoding() {
+    const CLAIMS: u64 = 60;
+    let (mut world, [open, disputed, concluded]) = scene();
+    let before = size(&mut world);
+    let batch = |request: &DisputeRequest| bytes(vec![request; CLAIMS as usize]);
+    for (what, request) in [
+        (
+            "unknown",
+            world.channel(77).disputing(1, &[60, 40], &[60, 40]),
+        ),
+        ("outdated", disputed.disputing(3, &[50, 50], &[60, 40])),
+        ("too late", concluded.disputing(9, &[50, 50], &[60, 40])),
+        ("beyond", open.disputing(9, &[60, 4_000], &[60, 4_000])),
+    ] {
+        let decoding = cost(
+            &mut world,
+            user(3),
+            "dispute_many",
+            batch(&broken(&request)),
+        );
+        let whole = cost(&mut world, user(3), "dispute_many", batch(&request));
+        let each = whole.saturating_sub(decoding) / CLAIMS;
+        println!("{what}: {each} for each of {CLAIMS}");
+        assert!(each <= BOUND, "{what}: {each}");
+    }
+    assert_eq!(size(&mut world), before);
+}
+
+/// What stood in a finished channel is looked for in the event log, however much came after it.
+#[test]
+fn a_claim_on_a_finished_channel_costs_little_to_refuse() {
+    let (mut world, [_, _, concluded]) = scene();
+    let sweep = concluded.by_account(0, ALICE);
+    let payout = concluded.withdrawing(0, ALICE, user(9));
+    world
+        .withdraw(concluded.withdrawing(0, BOB, user(9)))
+        .unwrap();
+    world.withdraw(payout.clone()).unwrap();
+    // As many events as a finished channel can have behind its last claim.
+    let account = convert::account_to_candid(&concluded.deposit_account(ALICE));
+    for _ in 0..LATE_EVENTS / 2 {
+        world.transfer(0, user(0), account.clone(), 30);
+        world.deposit(sweep.clone()).unwrap();
+        world.withdraw(payout.clone()).unwrap();
+    }
+    world.ic.advance(Duration::from_nanos(RETENTION_NS));
+    world.funded(4, [60, 40]);
+    assert_eq!(world.registered(&concluded).unwrap().signed_state, None);
+    let before = size(&mut world);
+    let request = concluded.disputing(9, &[50, 50], &[60, 40]);
+    let decoding = cost(&mut world, user(3), "dispute", bytes(broken(&request)));
+    let whole = cost(&mut world, user(3), "dispute", bytes(request));
+    let beyond = whole - decoding;
+    println!("behind {LATE_EVENTS} events: {beyond}");
+    assert!(beyond <= BOUND, "{beyond}");
+    assert_eq!(size(&mut world), before);
+}
+
+#[test]
+fn what_is_for_controllers_costs_little_for_others_to_ask() {
+    let (mut world, _) = scene();
+    let nothing = world::no_arguments();
+    let whole = cost(&mut world, user(3), "cycles_runway", nothing);
+    assert!(whole <= BOUND, "{whole}");
+}
+
 #[test]
 fn garbage_is_refused_cheaply_and_leaves_nothing() {
     let (mut world, _) = scene();
@@ -376,6 +465,14 @@ fn garbage() -> Vec<Vec<u8>> {
     leb128(&mut text, 16_000);
     text.extend(vec![0xc3; 16_000]);
     all.push(text);
+    // Anything, with a good beginning or without; always the same, so that a failure can be repeated.
+    let mut runner = TestRunner::deterministic();
+    let random = prop::collection::vec(any::<u8>(), 0..300);
+    for _ in 0..40 {
+        let bytes = random.new_tree(&mut runner).unwrap().current();
+        all.push([&b"DIDL"[..], &bytes].concat());
+        all.push(bytes);
+    }
     all
 }
 

@@ -4,8 +4,6 @@
 mod world;
 
 use candid_parser::utils::CandidSource;
-use icrc_ledger_types::icrc3::archive::{GetArchivesArgs, GetArchivesResult};
-use icrc_ledger_types::icrc3::blocks::{GetBlocksRequest, GetBlocksResult};
 use local_ic::MethodKind;
 use perun_canister_api::{InitArgs, UpgradeArgs};
 use world::{World, no_arguments, user};
@@ -101,23 +99,6 @@ fn the_log_is_read_page_by_page() {
     assert_eq!(page(Some(&other), 4, 1), (vec![], 4, 4));
     assert_eq!(page(None, u64::MAX, u32::MAX), (vec![], u64::MAX, 4));
     assert_eq!(page(None, 1, 0), (vec![], 1, 4));
-}
-
-/// The whole log is here: nobody has to look elsewhere, or trust anybody else.
-#[test]
-fn no_block_is_in_an_archive() {
-    let mut world = World::new();
-    world.funded(1, [10, 20]);
-    let archives: GetArchivesResult =
-        world.ask("icrc3_get_archives", GetArchivesArgs { from: None });
-    assert!(archives.is_empty());
-    let all = GetBlocksRequest {
-        start: 0_u8.into(),
-        length: 100_u8.into(),
-    };
-    let blocks: GetBlocksResult = world.ask("icrc3_get_blocks", vec![all]);
-    assert_eq!((blocks.log_length, blocks.blocks.len()), (2_u8.into(), 2));
-    assert!(blocks.archived_blocks.is_empty());
 }
 
 #[test]

@@ -8,6 +8,23 @@ use local_ic::{Fault, RejectCode};
 use world::payout::{concluded, rejected};
 use world::{ALICE, World, user};
 
+/// The methods that take an argument.
+const METHODS: [&str; 13] = [
+    "deposit",
+    "dispute",
+    "dispute_many",
+    "conclude",
+    "withdraw",
+    "deposit_account",
+    "query_holdings",
+    "query_state",
+    "query_events",
+    "icrc3_get_blocks",
+    "icrc3_get_archives",
+    "icrc21_canister_call_consent_message",
+    "http_request",
+];
+
 /// The lines about an event.
 fn lines(world: &World, event: &str) -> Vec<String> {
     let lines = world.ic.debug_output(world.adjudicator).into_iter();
@@ -70,6 +87,24 @@ fn a_caller_cannot_fill_the_log_with_refusals() {
     world.try_withdraw(withdrawal);
     let refused = lines(&world, "ledger_refused");
     assert!(refused[1].ends_with("left_out=4"), "{refused:?}");
+}
+
+/// A message that traps is in the log; one that is not accepted is not even executed.
+#[test]
+fn a_caller_cannot_fill_the_log_with_garbage() {
+    let mut world = World::new();
+    for method in METHODS {
+        for garbage in [&b"x"[..], b"DIDL\0\0", &[0; 50_000]] {
+            world.ic.clear_executions();
+            let refused = world
+                .ic
+                .update(user(3), world.adjudicator, method, garbage.to_vec());
+            let refused = refused.unwrap_err();
+            assert!(refused.message.contains("decode"), "{method}: {refused:?}");
+            let executed: Vec<_> = world.ic.executions().map(|run| run.entry.clone()).collect();
+            assert_eq!(executed, ["inspect_message"], "{method}");
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use perun_canister_api::{
     Asset, Claim, ConcludeRequest, DepositRequest, DepositSource, DisputeRequest, Rank,
     WithdrawRequest, convert,
 };
+use perun_protocol::dispute::DisputeError;
 use perun_protocol::encoding::Canonical as _;
 use perun_protocol::{
     Account, AssetId, Balances, ChannelId, Params, PartIdx, State, Timestamp, UnverifiedSignedState,
@@ -20,6 +21,11 @@ use crate::text::{AccountText, PrincipalText};
 const NO_RETURN: &str = "This cannot be taken back.";
 const UNNAMED_TOKEN: &str = "Amounts are in the ledger's smallest unit: this canister knows neither \
     the token's decimals nor its name, so make sure that the ledger is the one you mean.";
+const LOCKED: &str = "The money is credited to this participant, and locked in the channel: it leaves \
+    it only as the newest state signed by all participants says, or, if none was ever signed, back to \
+    the participant after a refund claim and the challenge duration.";
+const LATE: &str = "A claim is registered, which this money changes nothing about: it is credited to \
+    this participant, who can withdraw it as soon as the channel is concluded.";
 const NEWER_WINS: &str = "Until the challenge duration is over, anybody can hand in a newer state \
     signed by all participants, which then counts instead; after that it is final.";
 
@@ -40,8 +46,20 @@ impl Adjudicator {
             ));
         }
         let id = params.id();
+        let is_open = match self.store.channel(id) {
+            Some(channel) => matches!(channel.phase(), Phase::Open { .. }),
+            None => self.store.finished(id).is_none(),
+        };
         let message = Message::new("Deposit into a payment channel");
         let message = match &request.source {
+            DepositSource::Approval { amount: 0, .. } => {
+                return Err(unavailable("there is nothing to deposit".into()));
+            }
+            DepositSource::Approval { .. } if !is_open => {
+                return Err(unavailable(
+                    "a claim is registered, so nothing is pulled into the channel any more".into(),
+                ));
+            }
             DepositSource::Approval {
                 from_subaccount,
                 amount,
@@ -75,9 +93,7 @@ impl Adjudicator {
                 u64::from(params.challenge_duration().secs()),
             )
             .effect(&[
-                "The money is credited to this participant, and locked in the channel: it leaves it \
-                 only as the newest state signed by all participants says, or, if none was ever \
-                 signed, back to the participant after a refund claim and the challenge duration.",
+                if is_open { LOCKED } else { LATE },
                 NO_RETURN,
                 UNNAMED_TOKEN,
             ]))
@@ -91,6 +107,7 @@ impl Adjudicator {
         match &request.claim {
             Claim::Refund { channel, part, .. } => {
                 let id = channel_id(channel)?;
+                self.check_claim(id, None, now).map_err(unavailable)?;
                 let message = Message::new("Claim back the deposits of a payment channel");
                 let message = of_channel(message, id)
                     .text("Claimed by", format!("participant {part} (counted from 0)"));
@@ -103,6 +120,8 @@ impl Adjudicator {
             }
             Claim::State(bytes) => {
                 let state = state(bytes)?;
+                self.check_claim(state.channel(), Some(&state), now)
+                    .map_err(unavailable)?;
                 let message = Message::new(match state.is_final() {
                     false => "Dispute: register a state of a payment channel",
                     true => "Conclude a payment channel by its final state",
@@ -124,6 +143,7 @@ impl Adjudicator {
     pub(super) fn dispute_many_message(
         &self,
         requests: &[DisputeRequest],
+        now: Timestamp,
     ) -> Result<Message, Icrc21Error> {
         if requests.len() > crate::batch::MAX_DISPUTES {
             return Err(unavailable(format!(
@@ -134,17 +154,24 @@ impl Adjudicator {
         let mut message = Message::new("Disputes: register claims about many payment channels")
             .text("How many", requests.len());
         for (index, request) in requests.iter().enumerate() {
-            let (id, rank, ends) = match &request.claim {
-                Claim::Refund { channel, .. } => (channel_id(channel)?, Rank::Refund, ""),
+            let (id, state) = match &request.claim {
+                Claim::Refund { channel, .. } => (channel_id(channel)?, None),
                 Claim::State(bytes) => {
                     let state = state(bytes)?;
-                    let ends = if state.is_final() { ", final" } else { "" };
-                    let version = state.version().number();
-                    (state.channel(), Rank::State(version), ends)
+                    (state.channel(), Some(state))
                 }
             };
+            let version = state.as_ref().map(|state| state.version().number());
+            let rank = rank_text(version.map_or(Rank::Refund, Rank::State));
+            let is_final = state.as_ref().is_some_and(State::is_final);
+            let ends = if is_final { ", final" } else { "" };
+            let refused = self.check_claim(id, state.as_ref(), now);
+            let refused = refused.map_or_else(
+                |why| format!(", would be refused: {why}"),
+                |()| String::new(),
+            );
             let name = format!("Claim {}", index + 1);
-            message = message.text(name, format!("{}{ends} of channel {id}", rank_text(rank)));
+            message = message.text(name, format!("{rank}{ends} of channel {id}{refused}"));
         }
         Ok(message.effect(&[
             "Each claim is judged by itself. A final state concludes its channel at once.",
@@ -168,6 +195,10 @@ impl Adjudicator {
                         "the state is not final, or of another channel".into(),
                     ));
                 }
+                if !self.is_concluded_by(&state) {
+                    self.check_claim(id, Some(&state), now)
+                        .map_err(unavailable)?;
+                }
                 (self.of_state(message, &state), AT_ONCE)
             }
             None => (
@@ -186,14 +217,23 @@ impl Adjudicator {
         let id = channel_id(&request.channel)?;
         let Asset::Icrc(ledger) = request.asset;
         let part = PartIdx::new(request.part);
-        let channel = self.store.channel(id);
-        let channel = channel.ok_or_else(|| unavailable("there is no such channel".into()))?;
+        let nothing = || unavailable("nothing is left for this participant".into());
+        let Some(channel) = self.store.channel(id) else {
+            return Err(match self.store.finished(id) {
+                None => unavailable("there is no such channel".into()),
+                Some(_) => nothing(),
+            });
+        };
         let asset = convert::asset(request.asset);
         let asset = asset.and_then(|asset| channel.params().asset_idx(&asset));
-        let held = asset.and_then(|asset| channel.held(asset, part));
-        let held =
-            held.ok_or_else(|| unavailable("the channel has no such participant or asset".into()))?;
+        let place = asset.and_then(|asset| Some((asset, channel.held(asset, part)?)));
+        let (asset, held) = place
+            .ok_or_else(|| unavailable("the channel has no such participant or asset".into()))?;
         let amount = match channel.phase() {
+            Phase::Concluded { .. } if held.is_zero() => match self.in_flight(id, asset) {
+                None => return Err(nothing()),
+                Some(_) => "what is on its way already".into(),
+            },
             Phase::Concluded { .. } => units(held.units()),
             Phase::Open { .. } | Phase::Registered { .. } => {
                 "not fixed yet: the channel is not concluded".into()
@@ -218,6 +258,29 @@ impl Adjudicator {
             ]))
     }
 
+    /// Whether a claim would be registered if its signatures hold; otherwise says why not.
+    fn check_claim(
+        &self,
+        id: ChannelId,
+        state: Option<&State>,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let Some(channel) = self.store.channel(id) else {
+            return Err(match self.store.finished(id) {
+                None => "nothing was deposited into such a channel".into(),
+                Some(_) => OVER.into(),
+            });
+        };
+        if state.is_some_and(|state| !state.has_shape_of(channel.params())) {
+            return Err("the state has not as many assets or participants as the channel".into());
+        }
+        match channel.would_register(state, self.uptime(now)) {
+            Ok(_) => Ok(()),
+            Err(DisputeError::ChallengeElapsed { .. }) => Err(OVER.into()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// Tells what a state says.
     fn of_state(&self, message: Message, state: &State) -> Message {
         let message =
@@ -233,7 +296,8 @@ impl Adjudicator {
             None => "nothing".into(),
             Some(standing) => {
                 let rank = rank_text(standing.rank);
-                let left_s = standing.timeout_ns.saturating_sub(now.nanos()) / 1_000_000_000;
+                let left_ns = standing.timeout_ns.saturating_sub(now.nanos());
+                let left_s = left_ns.div_ceil(1_000_000_000);
                 match (standing.concluded, left_s) {
                     (true, _) => format!("{rank}, concluded"),
                     (false, 0) => format!("{rank}, which nothing can replace any more"),
@@ -253,6 +317,7 @@ impl Adjudicator {
     }
 }
 
+const OVER: &str = "the time to refute is over";
 const AT_ONCE: &str = "If all signatures hold, the channel is concluded at once and for good, and \
     these amounts can be withdrawn.";
 const SURPLUS: &str =

@@ -9,9 +9,14 @@
 
 use candid::{CandidType, Deserialize};
 use icrc_ledger_types::icrc3::blocks::GetBlocksRequest;
+use icrc_ledger_types::icrc21::requests::{
+    ConsentMessageMetadata, ConsentMessageRequest, ConsentMessageSpec,
+};
 use perun_canister::answers::MAX_REQUEST_BYTES;
 use perun_canister::encoding;
-use perun_canister_api::{ChannelRequest, DepositAccountRequest, EventsRequest};
+use perun_canister::http::{HttpRequest, Surroundings};
+use perun_canister_api::{ChannelRequest, DepositAccountRequest, DisputeRequest, EventsRequest};
+use serde_bytes::ByteBuf;
 
 use super::{ALICE, BOB, TestChannel, World, user};
 
@@ -19,6 +24,7 @@ use super::{ALICE, BOB, TestChannel, World, user};
 enum Method {
     Deposit,
     Dispute,
+    DisputeMany,
     Conclude,
     Withdraw,
     DepositAccount,
@@ -26,11 +32,14 @@ enum Method {
     State,
     Events,
     Blocks,
+    Consent,
+    Http,
 }
 
-const METHODS: [Method; 9] = [
+const METHODS: [Method; 12] = [
     Method::Deposit,
     Method::Dispute,
+    Method::DisputeMany,
     Method::Conclude,
     Method::Withdraw,
     Method::DepositAccount,
@@ -38,6 +47,8 @@ const METHODS: [Method; 9] = [
     Method::State,
     Method::Events,
     Method::Blocks,
+    Method::Consent,
+    Method::Http,
 ];
 
 /// An open channel, a disputed one, a concluded one, and one that nobody has heard of.
@@ -107,6 +118,19 @@ impl Scene {
                 length: 9,
             };
             let payout = channel.withdrawing(0, BOB, user(9));
+            let older = channel.disputing(2, &[10, 90], &[60, 40]);
+            let batch = vec![older, newer.clone()];
+            let explain = ConsentMessageRequest {
+                method: "withdraw".into(),
+                arg: bytes(payout.clone()),
+                user_preferences: ConsentMessageSpec {
+                    metadata: ConsentMessageMetadata {
+                        language: "en".into(),
+                        utc_offset_minutes: None,
+                    },
+                    device_spec: None,
+                },
+            };
             requests.extend([
                 (Method::Deposit, bytes(channel.by_approval(0, ALICE, 7))),
                 (Method::Deposit, bytes(channel.by_account(0, BOB))),
@@ -119,6 +143,8 @@ impl Scene {
                 (Method::Holdings, bytes(&about)),
                 (Method::State, bytes(about)),
                 (Method::Events, bytes(page)),
+                (Method::DisputeMany, bytes(batch)),
+                (Method::Consent, bytes(explain)),
             ]);
         }
         let range = |start: u8, length: u64| GetBlocksRequest {
@@ -127,6 +153,14 @@ impl Scene {
         };
         let ranges = vec![range(0, 3), range(2, u64::MAX), range(200, 1)];
         requests.push((Method::Blocks, bytes(ranges)));
+        let page = HttpRequest {
+            method: "GET".into(),
+            url: "/metrics?all".into(),
+            headers: vec![("accept".into(), "*/*".into())],
+            body: ByteBuf::new(),
+            certificate_version: Some(2),
+        };
+        requests.push((Method::Http, bytes(page)));
         requests
     }
 
@@ -157,6 +191,11 @@ impl Scene {
                 world.begin_deposit(user(0), request).finish().is_ok()
             }),
             Method::Dispute => ok(argument, |request| world.dispute(request).is_ok()),
+            Method::DisputeMany => ok(argument, |requests: Vec<DisputeRequest>| {
+                let judged =
+                    world.mutate(|adjudicator, now| adjudicator.dispute_many(&requests, now));
+                judged.is_ok_and(|results| results.iter().any(Result::is_ok))
+            }),
             Method::Conclude => ok(argument, |request| world.conclude(request).is_ok()),
             Method::Withdraw => ok(argument, |request| world.withdraw(request).is_ok()),
             Method::DepositAccount => ok(argument, |request| {
@@ -182,6 +221,22 @@ impl Scene {
             }),
             Method::Blocks => ok(argument, |ranges: Vec<GetBlocksRequest>| {
                 world.read(|adjudicator, _| adjudicator.blocks(&ranges));
+                false
+            }),
+            Method::Consent => ok(argument, |request| {
+                world.read(|adjudicator, now| adjudicator.consent(&request, now).is_ok());
+                false
+            }),
+            Method::Http => ok(argument, |request| {
+                world.read(|adjudicator, now| {
+                    let around = Surroundings {
+                        now,
+                        certificate: None,
+                        stable_bytes: 0,
+                        heap_bytes: 0,
+                    };
+                    adjudicator.answer_http(&request, &around);
+                });
                 false
             }),
         }

@@ -13,10 +13,14 @@ use perun_canister::consent::supported_standards;
 use perun_canister_api::{
     Asset, Claim, ConcludeRequest, DepositRequest, DepositSource, DisputeRequest,
 };
+use perun_protocol::encoding::Canonical as _;
+use perun_protocol::{State, UnverifiedSignedState, Version};
 use serde_bytes::ByteBuf;
 
 use crate::assert_said;
-use crate::rules::{ALICE, BOB, CHALLENGE_S, FEE, World, concluded, dispute_with, user};
+use crate::rules::{
+    ALICE, BOB, CHALLENGE_S, FEE, Strike, World, concluded, dispute_with, table, user,
+};
 
 /// All that was asked, as one text.
 struct Asked<'a> {
@@ -95,6 +99,13 @@ fn every_call_is_explained_as_it_is_written_here() {
     asked.ask("by approval", "deposit", by(approval(None, 100)));
     asked.ask("of a subaccount", "deposit", by(approval(Some([7; 32]), 1)));
     asked.ask("by account, for a third", "deposit", many.by_account(1, 2));
+    asked.ask("of nothing", "deposit", by(approval(None, 0)));
+    asked.ask(
+        "late, by approval",
+        "deposit",
+        disputed.by_approval(0, ALICE, 1),
+    );
+    asked.ask("late, by account", "deposit", disputed.by_account(0, ALICE));
     let garbage = DepositRequest {
         params: ByteBuf::from([1]),
         ..open.by_account(0, ALICE)
@@ -125,7 +136,17 @@ fn every_call_is_explained_as_it_is_written_here() {
     );
     asked.ask("an open dispute", "dispute", state(5));
     asked.ask("by a final state", "dispute", ended(6));
-    asked.ask("a refund claim", "dispute", refunded.refund_claim(ALICE));
+    asked.ask("outdated", "dispute", state(4));
+    asked.ask("a refund claim", "dispute", open.refund_claim(ALICE));
+    asked.ask("not newer", "dispute", refunded.refund_claim(ALICE));
+    let beyond = open.disputing(3, &[1, 101], &[1, 101]);
+    asked.ask("beyond the deposits", "dispute", beyond);
+    let mut signed = UnverifiedSignedState::from(open.signed(3, &[1, 100], &[1, 100]));
+    let two_assets = table(2, &[1; 4]);
+    let state_of_two = State::new(open.id(), Version::new(3), two_assets.clone(), two_assets);
+    signed.state = state_of_two.unwrap();
+    let claim = Claim::State(ByteBuf::from(signed.encode()));
+    asked.ask("of another shape", "dispute", DisputeRequest { claim });
     asked.ask(
         "an unknown channel",
         "dispute",
@@ -139,12 +160,19 @@ fn every_call_is_explained_as_it_is_written_here() {
         },
     );
 
-    let claims = [refunded.refund_claim(ALICE), state(7), ended(8)];
-    asked.ask("three", "dispute_many", claims.to_vec());
+    let claims = [
+        open.refund_claim(ALICE),
+        state(7),
+        ended(8),
+        state(3),
+        unknown.refund_claim(BOB),
+        owing.refund_claim(BOB),
+    ];
+    asked.ask("some", "dispute_many", claims.to_vec());
     asked.ask(
         "a hundred",
         "dispute_many",
-        vec![refunded.refund_claim(ALICE); 100],
+        vec![open.refund_claim(ALICE); 100],
     );
     asked.ask(
         "too many",
@@ -155,6 +183,10 @@ fn every_call_is_explained_as_it_is_written_here() {
     asked.ask("by a final state", "conclude", last(3));
     asked.ask("before the end", "conclude", disputed.concluding_elapsed());
     asked.ask("concluded", "conclude", owing.concluding_elapsed());
+    let outdated = disputed.concluding(3, &[1, 100], &[1, 100]);
+    asked.ask("outdated", "conclude", outdated);
+    let again = owing.concluding(1, &[100, 100], &[100, 100]);
+    asked.ask("again", "conclude", again);
     let not_final = disputed.concluding_with(&disputed.signed(3, &[1, 100], &[1, 100]));
     asked.ask("not final", "conclude", not_final);
     let of_another = ConcludeRequest {
@@ -190,16 +222,44 @@ fn every_call_is_explained_as_it_is_written_here() {
     asked.ask("no such method", "info", ());
     let text = asked.text;
 
-    world.advance(Duration::from_secs(u64::from(CHALLENGE_S)));
+    // Less than a second before the end.
+    let rest = Duration::from_secs(u64::from(CHALLENGE_S) - 60) - Duration::from_millis(300);
+    world.advance(rest);
     let mut asked = Asked {
         world: &world,
         text,
     };
+    asked.ask("just in time", "dispute", state(9));
+    let text = asked.text;
+
+    world.advance(Duration::from_secs(60));
+    let payout = |part| owing.withdrawing(0, part, user(9));
+    world.withdraw(payout(ALICE)).unwrap();
+    world.strike(Strike::LoseReply);
+    world.withdraw(payout(BOB)).unwrap_err();
+    let mut asked = Asked {
+        world: &world,
+        text,
+    };
+    asked.ask("too late", "dispute", state(9));
     asked.ask(
         "after the window",
         "conclude",
         disputed.concluding_elapsed(),
     );
+    asked.ask("on its way", "withdraw", payout(BOB));
+    let text = asked.text;
+
+    world.advance(Duration::from_secs(40 * 86_400));
+    let mut asked = Asked {
+        world: &world,
+        text,
+    };
+    asked.ask("paid out", "withdraw", payout(ALICE));
+    let last = owing.concluding(1, &[100, 100], &[100, 100]);
+    asked.ask("paid out", "conclude", last);
+    asked.ask("paid out", "dispute", owing.refund_claim(ALICE));
+    asked.ask("paid out, late", "deposit", owing.by_account(0, ALICE));
     assert_said("consent.md", &asked.text);
 }
 

@@ -25,7 +25,7 @@ use icrc_ledger_types::icrc21::requests::ConsentMessageRequest;
 use icrc_ledger_types::icrc21::responses::ConsentInfo;
 use perun_canister::answers::MAX_REQUEST_BYTES;
 use perun_canister::batch::MAX_BATCH_BYTES;
-use perun_canister::consent::SupportedStandard;
+use perun_canister::consent::{MAX_CONSENT_BYTES, SupportedStandard};
 use perun_canister::encoding::{self, Message, encode};
 use perun_canister::http::{HttpRequest, HttpResponse, Surroundings};
 use perun_canister::{Adjudicator, blocks, consent, flow};
@@ -73,17 +73,34 @@ fn post_upgrade(args: Option<UpgradeArgs>) {
     cycles::watch();
 }
 
-/// Refuses messages that would be refused anyway before they cost anything. Calls of canisters and
+/// Refuses messages that do not decode before they cost anything, and before they come into the log:
+/// what traps is written there, but not what traps here. Calls of canisters, which pay for them, and
 /// queries do not come by here: every check stands in its method too.
 #[inspect_message]
 fn inspect_message() {
-    let max = match msg_method_name().as_str() {
-        "dispute_many" | "icrc21_canister_call_consent_message" => MAX_BATCH_BYTES,
-        _ => MAX_REQUEST_BYTES,
-    };
-    if msg_arg_data().len() <= max {
-        ic_cdk::api::accept_message();
+    let argument = msg_arg_data();
+    match msg_method_name().as_str() {
+        "deposit" => drop(decode::<DepositRequest>(argument)),
+        "dispute" => drop(decode::<DisputeRequest>(argument)),
+        "dispute_many" => drop(decode_many::<Vec<DisputeRequest>>(argument)),
+        "conclude" => drop(decode::<ConcludeRequest>(argument)),
+        "withdraw" => drop(decode::<WithdrawRequest>(argument)),
+        "deposit_account" => drop(decode::<DepositAccountRequest>(argument)),
+        "query_holdings" | "query_state" => drop(decode::<ChannelRequest>(argument)),
+        "query_events" => drop(decode::<EventsRequest>(argument)),
+        "icrc3_get_blocks" => drop(decode::<Vec<GetBlocksRequest>>(argument)),
+        "icrc3_get_archives" => drop(decode::<GetArchivesArgs>(argument)),
+        "icrc21_canister_call_consent_message" => {
+            drop(decode_consent::<ConsentMessageRequest>(argument));
+        }
+        "http_request" => drop(decode::<HttpRequest>(argument)),
+        // The others have no argument, and look at none.
+        _ if argument.len() > MAX_REQUEST_BYTES => {
+            ic_cdk::trap(format!("at most {MAX_REQUEST_BYTES} bytes are taken"));
+        }
+        _ => (),
     }
+    ic_cdk::api::accept_message();
 }
 
 /// Decodes the argument of a method.
@@ -94,7 +111,7 @@ fn decode<T>(bytes: Vec<u8>) -> T
 where
     T: Message + for<'a> Deserialize<'a>,
 {
-    encoding::decode(&bytes, MAX_REQUEST_BYTES).unwrap_or_else(|error| ic_cdk::trap(error))
+    decode_within(&bytes, MAX_REQUEST_BYTES)
 }
 
 /// Likewise, for an upgrade. Where no argument is given, tools send no message, not an empty one.
@@ -110,7 +127,22 @@ fn decode_many<T>(bytes: Vec<u8>) -> T
 where
     T: Message + for<'a> Deserialize<'a>,
 {
-    encoding::decode(&bytes, MAX_BATCH_BYTES).unwrap_or_else(|error| ic_cdk::trap(error))
+    decode_within(&bytes, MAX_BATCH_BYTES)
+}
+
+/// Likewise, for a request to explain many requests in one.
+fn decode_consent<T>(bytes: Vec<u8>) -> T
+where
+    T: Message + for<'a> Deserialize<'a>,
+{
+    decode_within(&bytes, MAX_CONSENT_BYTES)
+}
+
+fn decode_within<T>(bytes: &[u8], max_bytes: usize) -> T
+where
+    T: Message + for<'a> Deserialize<'a>,
+{
+    encoding::decode(bytes, max_bytes).unwrap_or_else(|error| ic_cdk::trap(error))
 }
 
 /// Takes a deposit for a participant.
@@ -231,7 +263,7 @@ fn icrc3_supported_block_types() -> Vec<SupportedBlockType> {
 
 /// Says in words what a call would do. An update call, as the standard has it: many nodes agree on
 /// what a person agrees to.
-#[update(decode_with = "decode_many", encode_with = "encode", hidden)]
+#[update(decode_with = "decode_consent", encode_with = "encode", hidden)]
 #[candid_method(update)]
 fn icrc21_canister_call_consent_message(
     request: ConsentMessageRequest,
