@@ -127,6 +127,36 @@ async fn a_flipped_bit_is_found_anywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_of_what_is_registered_is_found() {
+    let (world, [first, _]) = disputed().await;
+    let adjudicator = world.adjudicator_for(ALICE).await;
+    let good = state(&world, first.params.id());
+    let prove = |answer: &StateAnswer| adjudicator.prove_registration(&first.params, answer);
+    let proven = prove(&good).unwrap();
+    let (mut refused, mut passed) = (0, 0);
+    for at in 0..1_000 {
+        let flip = |bytes: &mut ByteBuf| {
+            let length = bytes.len();
+            bytes[at % length] ^= 1;
+        };
+        let [mut certificate, mut witness, mut signed] = [(); 3].map(|()| good.clone());
+        flip(certificate.certificate.as_mut().unwrap());
+        flip(witness.witness.as_mut().unwrap());
+        let registered = signed.registered.as_mut().unwrap();
+        flip(registered.signed_state.as_mut().unwrap());
+        for bad in [certificate, witness, signed] {
+            match prove(&bad) {
+                Err(WrongAnswer::Unproven(_)) => refused += 1,
+                // CBOR has tags that say nothing, and are skipped.
+                Ok(told) if told == proven => passed += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(refused > 2_980 && passed < 20, "{refused}, {passed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_lie_about_events_passes() {
     let (world, _) = disputed().await;
     let adjudicator = world.adjudicator_for(ALICE).await;
@@ -224,18 +254,48 @@ async fn what_was_once_true_says_when() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_canister_certifies_proves_nothing() {
-    let (world, _) = disputed().await;
+    let (world, [first, _]) = disputed().await;
     let agent = world.adjudicator_for(ALICE).await.agent().clone();
     let other = Adjudicator::new(agent, world.ledger);
     let refusal = refused(other.prove_events(page(&world, 0), 0));
     // The certificate is good, and says nothing of the other canister.
     let what = "the canister's certified data";
     assert_eq!(refusal, Unproven::NotShown { what });
+    let state = state(&world, first.params.id());
+    let refusal = refused(other.prove_registration(&first.params, &state));
+    assert_eq!(refusal, Unproven::NotShown { what });
     // Whoever trusts the key of another Internet Computer, here the real one's, is not deceived.
     let agent = Agent::builder().with_url(world.server.url());
     let stranger = Adjudicator::new(agent.build().unwrap(), world.adjudicator);
     let refusal = refused(stranger.prove_events(page(&world, 0), 0));
     assert!(matches!(refusal, Unproven::Certificate { .. }), "{refusal}");
+}
+
+/// A page that was recorded can be shown again only as long as messages live.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_certificate_proves_nothing_any_more() {
+    let (world, [first, _]) = disputed().await;
+    let expiry = Duration::from_secs(5);
+    let agent = Agent::builder().with_url(world.server.url());
+    let agent = agent.with_ingress_expiry(expiry).build().unwrap();
+    agent.set_root_key(world.server.root_key());
+    let adjudicator = Adjudicator::new(agent, world.adjudicator);
+    let page = page(&world, 0);
+    let state = state(&world, first.params.id());
+    assert!(adjudicator.prove_events(page.clone(), 0).is_ok());
+    assert!(
+        adjudicator
+            .prove_registration(&first.params, &state)
+            .is_ok()
+    );
+    tokio::time::sleep(expiry + Duration::from_secs(1)).await;
+    let refusals = [
+        refused(adjudicator.prove_events(page, 0)),
+        refused(adjudicator.prove_registration(&first.params, &state)),
+    ];
+    for refusal in refusals {
+        assert!(matches!(refusal, Unproven::Certificate { .. }), "{refusal}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
