@@ -3,11 +3,19 @@
 use std::time::Duration;
 
 use candid::{CandidType, Principal};
+use icrc_ledger_types::icrc3::blocks::{GetBlocksRequest, GetBlocksResult};
+use icrc_ledger_types::icrc21::errors::Icrc21Error;
+use icrc_ledger_types::icrc21::requests::{
+    ConsentMessageMetadata, ConsentMessageRequest, ConsentMessageSpec,
+};
+use icrc_ledger_types::icrc21::responses::ConsentInfo;
 use local_ic::canister_wasm;
+use perun_canister::http::{HttpRequest, HttpResponse};
 use perun_canister_api::{
-    ChannelRequest, Claim, ConcludeError, Conclusion, DepositError, DepositReceipt, DisputeError,
-    DisputeRequest, EventsError, EventsPage, EventsRequest, QueryError, Registered, StateAnswer,
-    UpgradeArgs, WithdrawError, WithdrawReceipt, convert,
+    ChannelRequest, Claim, ConcludeError, Conclusion, DepositAccount, DepositAccountError,
+    DepositAccountRequest, DepositError, DepositReceipt, DisputeError, DisputeManyError,
+    DisputeRequest, DisputeResult, EventsError, EventsPage, EventsRequest, HoldingsAnswer, Info,
+    QueryError, Registered, StateAnswer, UpgradeArgs, WithdrawError, WithdrawReceipt, convert,
 };
 use perun_protocol::encoding::Canonical as _;
 use perun_protocol::{Signature, Timestamp};
@@ -110,6 +118,7 @@ impl<'f> Bench<'f> {
         self.deposit("deposit by approval, first", 2 * key, first);
         let later = channel.by_approval(0, BOB, 50);
         self.deposit("deposit by approval, later", 0, later);
+        self.deposit_account(&channel);
         let account = convert::account_to_candid(&channel.deposit_account(BOB));
         self.world.transfer(0, user(1), account, 50 + FEE);
         let swept = channel.by_account(0, BOB);
@@ -124,13 +133,18 @@ impl<'f> Bench<'f> {
         let newer = channel.disputing(7, &[20, 180], &[100, 100]);
         self.dispute("refute", 2 * signature, newer);
         self.query_state(&channel);
+        self.query_holdings(&channel);
         self.query_events(&channel);
+        self.get_blocks();
+        let claims = [8, 9].map(|version| channel.disputing(version, &[20, 180], &[100, 100]));
+        self.dispute_many("dispute_many, two", 4 * signature, &claims);
         self.tick();
         self.world
             .ic
             .advance(Duration::from_secs(CHALLENGE_S.into()));
         self.conclude("conclude, elapsed", 0, channel.concluding_elapsed());
         let payout = channel.withdrawing(0, ALICE, user(10));
+        self.explain("withdraw", &payout);
         self.withdraw("withdraw", signature, payout);
 
         let channel = self.world.channel(agreed);
@@ -140,6 +154,9 @@ impl<'f> Bench<'f> {
         self.deposit("deposit by account, first", 2 * key, swept);
         let last = channel.concluding(9, &[100, 100], &[200, 0]);
         self.conclude("conclude, final state", 2 * signature, last);
+        let _: Info = self.query("info", ());
+        self.get("http_request, the page", "/");
+        self.get("http_request, metrics", "/metrics");
     }
 
     fn deposit(&mut self, name: &'static str, must: u64, request: impl CandidType) {
@@ -152,6 +169,79 @@ impl<'f> Bench<'f> {
         let registered: Result<Registered, DisputeError> =
             self.update(name, must, "dispute", request);
         registered.expect("the claim is registered");
+    }
+
+    fn dispute_many(&mut self, name: &'static str, must: u64, requests: &[DisputeRequest]) {
+        let judged: Result<Vec<DisputeResult>, DisputeManyError> =
+            self.update(name, must, "dispute_many", requests);
+        let judged = judged.expect("the claims are judged");
+        assert!(
+            judged.iter().all(Result::is_ok),
+            "the claims are registered"
+        );
+    }
+
+    /// What a signer shows before a call.
+    fn explain(&mut self, method: &str, request: &impl CandidType) {
+        let request = ConsentMessageRequest {
+            method: method.into(),
+            arg: candid::encode_one(request).expect("a request encodes"),
+            user_preferences: ConsentMessageSpec {
+                metadata: ConsentMessageMetadata {
+                    language: "en".into(),
+                    utc_offset_minutes: None,
+                },
+                device_spec: None,
+            },
+        };
+        let explained: Result<ConsentInfo, Icrc21Error> = self.update(
+            "icrc21_canister_call_consent_message",
+            0,
+            "icrc21_canister_call_consent_message",
+            request,
+        );
+        explained.expect("the call is explained");
+    }
+
+    fn get(&mut self, name: &'static str, url: &str) {
+        let request = HttpRequest {
+            method: "GET".into(),
+            url: url.into(),
+            headers: vec![],
+            body: ByteBuf::new(),
+            certificate_version: Some(2),
+        };
+        let answer: HttpResponse = self.query(name, request);
+        assert_eq!(answer.status_code, 200);
+    }
+
+    fn deposit_account(&mut self, channel: &TestChannel) {
+        let request = DepositAccountRequest {
+            channel: channel.id_bytes(),
+            part: 0,
+            asset: channel.asset(0),
+            share: 100,
+        };
+        let account: Result<DepositAccount, DepositAccountError> =
+            self.query("deposit_account", request);
+        account.expect("there is one");
+    }
+
+    fn query_holdings(&mut self, channel: &TestChannel) {
+        let request = ChannelRequest {
+            channel: channel.id_bytes(),
+        };
+        let answer: Result<HoldingsAnswer, QueryError> = self.query("query_holdings", request);
+        assert!(answer.expect("a channel id").holdings.is_some());
+    }
+
+    fn get_blocks(&mut self) {
+        let first = GetBlocksRequest {
+            start: 0_u8.into(),
+            length: 5_u8.into(),
+        };
+        let page: GetBlocksResult = self.query("icrc3_get_blocks, 5", vec![first]);
+        assert_eq!(page.blocks.len(), 5);
     }
 
     fn refused(&mut self, name: &'static str, must: u64, request: DisputeRequest) {

@@ -1,6 +1,6 @@
 //! The tables: printed, committed as `COSTS.md`, and compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::Command;
@@ -119,20 +119,31 @@ impl Report {
         &self.0
     }
 
-    /// What has grown over the `committed` tables, or is not in them.
+    /// What has grown over the `committed` tables, or is not in them, or is in them only.
     pub fn grown_over(&self, committed: &str) -> Vec<String> {
         let before = figures(committed);
-        let grown =
-            figures(&self.0)
-                .into_iter()
-                .filter_map(|(figure, now)| match before.get(&figure) {
-                    None => Some(format!("{figure}: {now} is not in the committed table")),
-                    Some(before) if now * 100 > before * (100 + TOLERANCE) => {
-                        Some(format!("{figure}: {before} has become {now}"))
-                    }
-                    Some(_) => None,
-                });
-        grown.collect()
+        let now = figures(&self.0);
+        let grown = now
+            .iter()
+            .filter_map(|(figure, now)| match before.get(figure) {
+                None => Some(format!("{figure}: {now} is not in the committed table")),
+                Some(before) if now * 100 > before * (100 + TOLERANCE) => {
+                    Some(format!("{figure}: {before} has become {now}"))
+                }
+                Some(_) => None,
+            });
+        // Of numbers of channels that were not measured nothing is missing.
+        let section = |figure: &str| {
+            figure
+                .split_once("; ")
+                .map(|(section, _)| section.to_owned())
+        };
+        let measured: BTreeSet<_> = now.keys().map(|figure| section(figure)).collect();
+        let missing = before
+            .keys()
+            .filter(|figure| measured.contains(&section(figure)) && !now.contains_key(*figure));
+        let missing = missing.map(|figure| format!("{figure}: it is not measured any more"));
+        grown.chain(missing).collect()
     }
 }
 
@@ -155,7 +166,7 @@ fn figures(text: &str) -> BTreeMap<String, u64> {
         for (column, cell) in columns.iter().zip(&cells).skip(1) {
             // Ratios and what is empty are no figures of their own.
             if let Ok(figure) = cell.replace(',', "").parse() {
-                figures.insert(format!("{section}, {}, {column}", cells[0]), figure);
+                figures.insert(format!("{section}; {}; {column}", cells[0]), figure);
             }
         }
     }
