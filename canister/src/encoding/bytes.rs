@@ -80,3 +80,36 @@ pub fn unsigned(bytes: &[u8]) -> Option<u128> {
     }
     Some(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signed_number_has_a_sign_of_one_bit() {
+        let signed = |bytes: &[u8]| Bytes(bytes).signed_leb128();
+        for (bytes, number) in [
+            (&[0x00_u8][..], 0),
+            (&[0x3f], 63),
+            (&[0x40], -64),
+            (&[0x7f], -1),
+            (&[0xc0, 0x00], 64),
+            (&[0xbf, 0x7f], -65),
+            (&[0xff, 0x3f], 8_191),
+            (&[0x80, 0x40], -8_192),
+            // Longer than they need be.
+            (&[0x80, 0x80, 0x00], 0),
+            (&[0xff, 0xff, 0x7f], -1),
+        ] {
+            assert_eq!(signed(bytes), Some(number), "{bytes:02x?}");
+        }
+        let least = [&[0x80; 9][..], &[0x7f]].concat();
+        assert_eq!(signed(&least), Some(i64::MIN));
+        let most = [&[0xff; 9][..], &[0x00]].concat();
+        assert_eq!(signed(&most), Some(i64::MAX));
+        let more = [&[0x80; 9][..], &[0x01]].concat();
+        assert_eq!(signed(&more), None);
+        assert_eq!(signed(&[&[0x80; 10][..], &[0x00]].concat()), None);
+        assert_eq!(signed(&[0x80]), None);
+    }
+}

@@ -6,11 +6,10 @@
 //! |---|---|
 //! | `opt` | the same; none from `null` and `reserved`; some from any other type that fits, none from one that does not |
 //! | `vec` | `vec` |
-//! | `record` | `record`: fields that are not expected are skipped; `opt`, `null` and `reserved` may be missing |
+//! | `record` | `record`: fields that are not expected are skipped; `opt` and `null` may be missing |
 //! | `variant` | `variant`, if the case is an expected one |
-//! | `reserved` | anything |
 //! | `principal` | `principal`, `service` |
-//! | any other | the same; no message that is decoded here has `int`, `func` or `service` |
+//! | any other | the same; no message that is decoded here has `int`, `reserved`, `func` or `service` |
 //!
 //! As in Candid's own decoder, that a type does not fit counts where a value of it is met.
 
@@ -125,7 +124,6 @@ impl<'a> Coercion<'a> {
         let mismatch = self.mismatch(self.found.name(found), expected);
         let inside = depth + 1;
         match (self.expected.shape(expected), self.found.shape(found)) {
-            (Shape::Primitive(Primitive::Reserved), _) => self.skip(found, inside),
             (Shape::Primitive(wanted), Shape::Primitive(primitive)) if wanted == primitive => {
                 self.copy(found, inside)
             }

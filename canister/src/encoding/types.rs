@@ -30,9 +30,9 @@ pub enum Primitive {
     Bool,
     Nat,
     Int,
-    /// A number of so many bytes; two are the same type if their opcode is.
+    /// A number of so many bytes; two are the same type if their place is, that in [`PRIMITIVES`].
     Fixed {
-        opcode: i64,
+        place: u8,
         width: usize,
     },
     Text,
@@ -125,16 +125,16 @@ const PRIMITIVES: [(&str, Primitive); 17] = [
     ("bool", Primitive::Bool),
     ("nat", Primitive::Nat),
     ("int", Primitive::Int),
-    ("nat8", Primitive::fixed(-5, 1)),
-    ("nat16", Primitive::fixed(-6, 2)),
-    ("nat32", Primitive::fixed(-7, 4)),
-    ("nat64", Primitive::fixed(-8, 8)),
-    ("int8", Primitive::fixed(-9, 1)),
-    ("int16", Primitive::fixed(-10, 2)),
-    ("int32", Primitive::fixed(-11, 4)),
-    ("int64", Primitive::fixed(-12, 8)),
-    ("float32", Primitive::fixed(-13, 4)),
-    ("float64", Primitive::fixed(-14, 8)),
+    ("nat8", Primitive::fixed(4, 1)),
+    ("nat16", Primitive::fixed(5, 2)),
+    ("nat32", Primitive::fixed(6, 4)),
+    ("nat64", Primitive::fixed(7, 8)),
+    ("int8", Primitive::fixed(8, 1)),
+    ("int16", Primitive::fixed(9, 2)),
+    ("int32", Primitive::fixed(10, 4)),
+    ("int64", Primitive::fixed(11, 8)),
+    ("float32", Primitive::fixed(12, 4)),
+    ("float64", Primitive::fixed(13, 8)),
     ("text", Primitive::Text),
     ("reserved", Primitive::Reserved),
     ("empty", Primitive::Empty),
@@ -142,10 +142,10 @@ const PRIMITIVES: [(&str, Primitive); 17] = [
 const PRINCIPAL: i64 = -24;
 
 impl Primitive {
-    pub const NAT8: Self = Self::fixed(-5, 1);
+    pub const NAT8: Self = Self::fixed(4, 1);
 
-    const fn fixed(opcode: i64, width: usize) -> Self {
-        Self::Fixed { opcode, width }
+    const fn fixed(place: u8, width: usize) -> Self {
+        Self::Fixed { place, width }
     }
 
     fn name(self) -> &'static str {
