@@ -26,7 +26,7 @@ use super::stage::Stage;
 pub use self::claims::Judgement;
 
 /// What has been seen of a channel.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Book {
     /// How many of its states all participants have signed.
     pub signed: usize,
@@ -39,7 +39,7 @@ pub struct Book {
     in_flight: Vec<Option<u64>>,
 }
 
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Phase {
     Unknown,
     Open,

@@ -7,7 +7,7 @@ use super::books::Phase;
 use super::cast::{account_of_receiver, cast};
 use super::ledger::Mood;
 use super::sim::{Outcome, Sim};
-use super::step::{Call, Place, Step};
+use super::step::{Call, Claim, Place, Step};
 
 /// Longer than it takes to find out about everything.
 const LONG_NS: u64 = 26 * 3_600 * 1_000_000_000;
@@ -33,10 +33,10 @@ pub fn end(sim: &mut Sim) {
     for channel in 0..cast().channels.len() {
         if matches!(sim.books.channels[channel].phase, Phase::Open) {
             let claim = match sim.books.newest(channel) {
-                Some(state) => Call::Dispute { channel, state },
-                None => Call::Refund { channel, part: 0 },
+                Some(state) => Claim::State { channel, state },
+                None => Claim::Refund { channel, part: 0 },
             };
-            let answer = sim.run(claim);
+            let answer = sim.run(Call::Dispute(claim));
             assert!(matches!(answer, Outcome::Dispute(Ok(_))), "{answer:?}");
         }
     }

@@ -16,8 +16,8 @@ use ic_stable_structures::DefaultMemoryImpl;
 use perun_canister::flow::{self, Task};
 use perun_canister::journal::JournalNumber;
 use perun_canister_api::{
-    ConcludeError, Conclusion, DepositError, DepositReceipt, DisputeError, Registered,
-    WithdrawError, WithdrawReceipt,
+    ConcludeError, Conclusion, DepositError, DepositReceipt, DisputeResult, WithdrawError,
+    WithdrawReceipt,
 };
 
 use super::books::Books;
@@ -32,7 +32,8 @@ use super::step::{Call, Place, Step};
 pub enum Outcome {
     Deposit(Result<DepositReceipt, DepositError>),
     Withdraw(Result<WithdrawReceipt, WithdrawError>),
-    Dispute(Result<Registered, DisputeError>),
+    Dispute(DisputeResult),
+    DisputeMany(Vec<DisputeResult>),
     Conclude(Result<Conclusion, ConcludeError>),
     Done,
 }
@@ -70,6 +71,7 @@ enum Touched {
     Nothing,
     One(usize),
     Any,
+    All,
 }
 
 thread_local! {
@@ -225,12 +227,12 @@ impl Sim {
             _ if self.is_replay => {
                 (0..channels).for_each(|channel| self.books.follow(&self.stage, channel));
             }
-            _ if steps.is_multiple_of(50) => {
+            touched if steps.is_multiple_of(50) || matches!(touched, Touched::All) => {
                 (0..channels).for_each(|channel| self.books.check(&self.stage, channel));
             }
-            Touched::Nothing => {}
             Touched::One(channel) => self.books.check(&self.stage, channel),
             Touched::Any => self.books.check(&self.stage, steps % channels),
+            Touched::Nothing | Touched::All => {}
         }
     }
 
@@ -246,11 +248,10 @@ impl Sim {
                 | Call::Withdraw { place }
                 | Call::Steal { place, .. },
             ) => Some(place.channel),
+            Step::Call(Call::DisputeMany(_)) => return Touched::All,
+            Step::Call(Call::Dispute(claim)) => Some(claim.channel()),
             Step::Call(
-                Call::Dispute { channel, .. }
-                | Call::Forge { channel, .. }
-                | Call::Refund { channel, .. }
-                | Call::Conclude { channel }
+                Call::Conclude { channel }
                 | Call::ConcludeBy { channel, .. }
                 | Call::Ask { channel },
             ) => Some(channel),

@@ -17,7 +17,7 @@ use super::cast::{TICK_NS, funding};
 use super::history::BEGINNING_NS;
 use super::quiet::Quiet;
 use super::sim::{Sim, assert_complete, hash_of};
-use super::step::{Call, Place, Step};
+use super::step::{Call, Claim, Place, Step};
 use super::world::FEE;
 
 /// At least so many moments are looked at, or the model has become too small to tell anything.
@@ -36,14 +36,8 @@ const PULL_ONCE: Call = Call::Pull {
     expected: Some(130),
 };
 const SWEEP: Call = Call::Sweep { place: place(0, 1) };
-const DISPUTE_OLD: Call = Call::Dispute {
-    channel: 0,
-    state: 1,
-};
-const DISPUTE: Call = Call::Dispute {
-    channel: 0,
-    state: 2,
-};
+const DISPUTE_OLD: Call = dispute(1);
+const DISPUTE: Call = dispute(2);
 const CONCLUDE: Call = Call::Conclude { channel: 0 };
 const WITHDRAW: Call = Call::Withdraw { place: place(0, 0) };
 const WITHDRAW_OTHER_PART: Call = Call::Withdraw { place: place(0, 1) };
@@ -55,6 +49,10 @@ const fn place(asset: usize, part: usize) -> Place {
         asset,
         part,
     }
+}
+
+const fn dispute(state: usize) -> Call {
+    Call::Dispute(Claim::State { channel: 0, state })
 }
 
 /// Where it begins.
