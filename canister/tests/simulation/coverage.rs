@@ -118,6 +118,16 @@ pub enum Case {
     FinalOfMany,
     /// One that is refused comes between two that are registered.
     RefusedBetween,
+    /// The record of a channel that was paid out goes.
+    Finished,
+    /// Money comes after that.
+    LateMoney,
+    /// And is paid.
+    LatePayout,
+    /// And the record goes again.
+    FinishedAgain,
+    /// A claim comes for a channel whose record is gone.
+    ClaimForFinished,
 }
 
 /// Everything that is one.
@@ -129,6 +139,11 @@ fn cases() -> impl Iterator<Item = Case> {
         Case::DecidedByEarlier,
         Case::FinalOfMany,
         Case::RefusedBetween,
+        Case::Finished,
+        Case::LateMoney,
+        Case::LatePayout,
+        Case::FinishedAgain,
+        Case::ClaimForFinished,
     ])
 }
 

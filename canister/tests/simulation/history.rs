@@ -1,8 +1,9 @@
 //! Random histories: whatever can happen, in whatever order.
 
+use perun_canister::finished::RETENTION_NS;
 use perun_canister::flow::Task;
 
-use super::books::Phase;
+use super::books::{Book, Phase};
 use super::cast::{TICK_NS, USERS, cast, funding};
 use super::ledger::Mood;
 use super::random::Random;
@@ -14,6 +15,8 @@ use super::world::FEE;
 pub const BEGINNING_NS: u64 = 1_767_225_600_000_000_000;
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// A day longer than the record of a channel that was paid out is kept.
+pub const LONG_NS: u64 = RETENTION_NS + 24 * 3_600 * SECOND_NS;
 /// The fees that ledgers change between.
 pub const FEES: [u128; 3] = [FEE, 3, 25];
 /// More messages than these are not under way at once.
@@ -225,12 +228,15 @@ fn fire(sim: &Sim, random: &mut Random, is_trouble: bool) -> Option<Step> {
     })
 }
 
-/// Mostly a moment; sometimes a gap; seldom so long that ledgers forget.
+/// Mostly a moment; sometimes a gap; seldom so long that ledgers forget, or that a channel is finished.
 fn advance(sim: &Sim, random: &mut Random, is_trouble: bool) -> Step {
     let ns = match random.below(20) {
         0 if is_trouble => 3_600 * SECOND_NS * (1 + random.below(30) as u64),
         1 | 2 if is_trouble => SECOND_NS * (1 + random.below(300) as u64),
         3..8 => 30 * SECOND_NS,
+        8 if sim.books.channels.iter().any(Book::will_finish) => {
+            random.pick(&[LONG_NS / 2, LONG_NS])
+        }
         _ => TICK_NS / 2 + random.next() % TICK_NS,
     };
     // No call is under way for longer than five minutes.

@@ -22,7 +22,7 @@ use perun_canister_api::{
 
 use super::books::Books;
 use super::cast::{account_of_user, cast};
-use super::coverage::{Coverage, Sort};
+use super::coverage::Sort;
 use super::quiet::Quiet;
 use super::stage::{MessageId, Question, Stage};
 use super::step::{Call, Place, Step};
@@ -54,7 +54,6 @@ struct Message {
 pub struct Sim {
     pub stage: Rc<Stage>,
     pub books: Books,
-    pub coverage: Coverage,
     messages: BTreeMap<MessageId, Message>,
     next_message: MessageId,
     /// The hash of everything that happened.
@@ -101,7 +100,6 @@ impl Sim {
         Self {
             stage,
             books,
-            coverage: Coverage::default(),
             messages: BTreeMap::new(),
             next_message: 0,
             trace: DefaultHasher::new(),
@@ -223,6 +221,7 @@ impl Sim {
     fn check(&mut self, touched: Touched) {
         let channels = cast().channels.len();
         let steps = self.steps as usize;
+        self.books.see_finished(&self.stage);
         match touched {
             _ if self.is_replay => {
                 (0..channels).for_each(|channel| self.books.follow(&self.stage, channel));

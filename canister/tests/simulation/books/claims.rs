@@ -3,7 +3,7 @@
 use perun_canister_api::{DisputeError, DisputeResult, Rank};
 use serde_bytes::ByteBuf;
 
-use super::{Book, Books, Phase};
+use super::{Book, Books, Phase, Record};
 use crate::cast::{Channel, Table, cast};
 use crate::step::Claim;
 
@@ -97,7 +97,11 @@ impl Books {
         let is_final = standing.is_some_and(|state| channel.states[state].is_final);
         book.phase = if is_final {
             book.held = outcome_of(channel, standing, &frozen, &book.held);
-            Phase::Concluded { standing }
+            Phase::Concluded {
+                standing,
+                timeout_ns: now_ns,
+                record: Record::Whole,
+            }
         } else {
             Phase::Registered {
                 standing,
@@ -125,7 +129,7 @@ impl Books {
     pub fn is_concluded_by(&self, number: usize, state: usize) -> bool {
         matches!(
             self.channels[number].phase,
-            Phase::Concluded { standing } if standing == Some(state)
+            Phase::Concluded { standing, .. } if standing == Some(state)
         )
     }
 

@@ -117,6 +117,7 @@ impl Sim {
         };
         assert!(adjudicator.holdings(&request).is_ok());
         assert_eq!(adjudicator.has_journal(), info.journal > 0);
+        assert_eq!(info.channels, self.books.stored());
     }
 
     pub(super) fn registered(&self, channel: usize) -> Option<Registered> {
@@ -144,7 +145,10 @@ impl Sim {
             let alone = self.books.judge(claim, timeout_ns, now_ns);
             let judgement = expected.hand_in(claim, timeout_ns, now_ns);
             if alone != judgement {
-                self.coverage.meet(Case::DecidedByEarlier);
+                self.books.coverage.meet(Case::DecidedByEarlier);
+            }
+            if self.books.channels[claim.channel()].is_finished() {
+                self.books.coverage.meet(Case::ClaimForFinished);
             }
             judgements.push(judgement);
         }
@@ -162,7 +166,7 @@ impl Sim {
     fn count(&mut self, claims: &[Claim], judgements: &[Judgement]) {
         let is_batch = claims.len() > 1;
         for (claim, &judgement) in claims.iter().zip(judgements) {
-            self.coverage.meet(match is_batch {
+            self.books.coverage.meet(match is_batch {
                 true => Case::OneOfMany(judgement),
                 false => Case::Alone(judgement),
             });
@@ -171,7 +175,7 @@ impl Sim {
                 .map(|state| &cast().channels[claim.channel()].states[state]);
             let is_final = state.is_some_and(|state| state.is_final);
             if is_batch && is_final && judgement == Judgement::Registered {
-                self.coverage.meet(Case::FinalOfMany);
+                self.books.coverage.meet(Case::FinalOfMany);
             }
         }
         let is_good = |judgement: &&Judgement| **judgement == Judgement::Registered;
@@ -180,7 +184,7 @@ impl Sim {
             .skip_while(|judgement| !is_good(judgement));
         let mut behind_refused = behind_first.skip_while(is_good);
         if behind_refused.any(|judgement| *judgement == Judgement::Registered) {
-            self.coverage.meet(Case::RefusedBetween);
+            self.books.coverage.meet(Case::RefusedBetween);
         }
     }
 }
