@@ -8,6 +8,7 @@
 //! ```
 
 mod claims;
+mod finished;
 
 use std::collections::BTreeMap;
 
@@ -21,12 +22,14 @@ use perun_protocol::AssetIdx;
 
 use self::claims::{may_stand, newest_enforceable, outcome_of, signed_state};
 use super::cast::{LEDGERS, Table, account_of_receiver, cast};
+use super::coverage::{Case, Coverage};
 use super::stage::Stage;
 
 pub use self::claims::Judgement;
+pub use self::finished::Record;
 
 /// What has been seen of a channel.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Book {
     /// How many of its states all participants have signed.
     pub signed: usize,
@@ -37,9 +40,11 @@ pub struct Book {
     pub held: Table,
     /// The entry under way for each asset.
     in_flight: Vec<Option<u64>>,
+    /// When nothing was left to be paid for the first time.
+    paid_out_ns: Option<u64>,
 }
 
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Phase {
     Unknown,
     Open,
@@ -52,6 +57,9 @@ pub enum Phase {
     },
     Concluded {
         standing: Option<usize>,
+        /// When its window ended, as the log has it.
+        timeout_ns: u64,
+        record: Record,
     },
 }
 
@@ -63,6 +71,7 @@ pub struct Books {
     pub tip: Option<BlockHash>,
     /// What arrived at receivers, by channel, asset and participant.
     pub paid: BTreeMap<(usize, usize, usize), u128>,
+    pub coverage: Coverage,
 }
 
 impl Books {
@@ -76,17 +85,20 @@ impl Books {
                     phase: Phase::Unknown,
                     held: vec![vec![0; channel.parts]; channel.assets],
                     in_flight: vec![None; channel.assets],
+                    paid_out_ns: None,
                 })
                 .collect(),
             seen: 0,
             tip: None,
             paid: BTreeMap::new(),
+            coverage: Coverage::default(),
         }
     }
 
     /// Everything that must be true of a channel after a step.
     pub fn check(&mut self, stage: &Stage, channel: usize) {
         self.follow(stage, channel);
+        self.check_stored(stage, channel);
         self.check_money(stage, channel);
         self.check_certified(stage, channel);
     }
@@ -135,6 +147,7 @@ impl Books {
             .position(|channel| channel.id.as_bytes() == record.channel.as_slice());
         let number = channel.expect("events are about channels that exist");
         let (channel, book) = (&cast().channels[number], &mut self.channels[number]);
+        let at_ns = record.at_ns;
         let settled = |book: &Book, asset: usize, block: &Option<u128>| {
             let entry = book.in_flight[asset].expect("only what is in the journal is settled");
             let executed = stage.ledgers.borrow()[asset].executed(entry);
@@ -158,6 +171,12 @@ impl Books {
                 assert!(*amount > 0);
                 *held += amount;
                 assert_eq!(held, holding);
+                if let Phase::Concluded { record, .. } = &mut book.phase
+                    && *record == Record::Gone
+                {
+                    *record = Record::Back;
+                    self.coverage.meet(Case::LateMoney);
+                }
             }
             Event::Registered {
                 rank,
@@ -168,7 +187,7 @@ impl Books {
                 assert!(matches!(book.phase, Phase::Open), "registered twice");
                 let is_final = standing.is_some_and(|state| channel.states[state].is_final);
                 let window_ns = if is_final { 0 } else { channel.challenge_ns };
-                assert_eq!(*timeout_ns, record.at_ns + window_ns);
+                assert_eq!(*timeout_ns, at_ns + window_ns);
                 let frozen = book.held.clone();
                 assert!(may_stand(channel, standing, &frozen));
                 book.phase = Phase::Registered {
@@ -195,8 +214,8 @@ impl Books {
                 assert!(may_stand(channel, newer, frozen));
                 let is_final = newer.is_some_and(|state| channel.states[state].is_final);
                 match is_final {
-                    true => assert_eq!(*timeout_ns, record.at_ns),
-                    false => assert!(*timeout_ns >= *until_ns && *timeout_ns > record.at_ns),
+                    true => assert_eq!(*timeout_ns, at_ns),
+                    false => assert!(*timeout_ns >= *until_ns && *timeout_ns > at_ns),
                 }
                 *standing = newer;
                 *until_ns = *timeout_ns;
@@ -210,7 +229,7 @@ impl Books {
                 else {
                     panic!("nothing to conclude: {book:?}");
                 };
-                assert!(record.at_ns >= *timeout_ns, "concluded too early");
+                assert!(at_ns >= *timeout_ns, "concluded too early");
                 let expected = outcome_of(channel, *standing, frozen, &book.held);
                 assert_eq!(*outcome, expected);
                 if book.is_watched {
@@ -218,9 +237,13 @@ impl Books {
                     let due = outcome_of(channel, newest, frozen, &book.held);
                     assert_eq!(expected, due, "not what the honest could enforce");
                 }
-                let standing = *standing;
+                let (standing, timeout_ns) = (*standing, *timeout_ns);
                 book.held = expected;
-                book.phase = Phase::Concluded { standing };
+                book.phase = Phase::Concluded {
+                    standing,
+                    timeout_ns,
+                    record: Record::Whole,
+                };
             }
             Event::Withdrawn {
                 asset,
@@ -232,7 +255,12 @@ impl Books {
             } => {
                 let asset = asset_index(asset);
                 settled(book, asset, block);
-                assert!(matches!(book.phase, Phase::Concluded { .. }));
+                let Phase::Concluded { record, .. } = book.phase else {
+                    panic!("nothing to pay: {book:?}");
+                };
+                if record == Record::Back {
+                    self.coverage.meet(Case::LatePayout);
+                }
                 let part = usize::from(*part);
                 assert_eq!(
                     convert::account(receiver),
@@ -241,6 +269,7 @@ impl Books {
                 assert!(*paid > 0);
                 assert_eq!(book.held[asset][part], paid + fee, "the whole remainder");
                 book.held[asset][part] = 0;
+                book.note_payout(stage, number, at_ns);
                 *self.paid.entry((number, asset, part)).or_default() += paid;
             }
         }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use candid::Principal;
 use perun_canister_api::{
-    Claim, ConcludeRequest, DepositRequest, DepositSource, DisputeRequest, InitArgs,
+    Claim as CandidClaim, ConcludeRequest, DepositRequest, DepositSource, DisputeRequest, InitArgs,
     WithdrawRequest, convert,
 };
 use perun_protocol::encoding::Canonical as _;
@@ -17,6 +17,7 @@ use perun_protocol::{
 };
 use serde_bytes::ByteBuf;
 
+use super::step::Claim;
 use crate::world::{TestChannel, asset_id, dispute_with, key};
 
 pub const ASSETS: usize = 2;
@@ -85,6 +86,17 @@ pub fn cast() -> &'static Cast {
     CAST.get_or_init(|| Cast {
         channels: (0..SHAPES.len()).map(Channel::new).collect(),
     })
+}
+
+impl Cast {
+    /// The claim as it is handed in.
+    pub fn disputing(&self, claim: Claim) -> &DisputeRequest {
+        match claim {
+            Claim::State { channel, state } => &self.channels[channel].states[state].disputing,
+            Claim::Forged { channel, state } => &self.channels[channel].states[state].forged,
+            Claim::Refund { channel, part } => &self.channels[channel].refunds[part],
+        }
+    }
 }
 
 pub fn init_args() -> InitArgs {
@@ -236,7 +248,7 @@ impl Signed {
             disputing: dispute_with(&signed),
             concluding: channel.concluding_with(&signed),
             forged: DisputeRequest {
-                claim: Claim::State(ByteBuf::from(forged.encode())),
+                claim: CandidClaim::State(ByteBuf::from(forged.encode())),
             },
         }
     }

@@ -2,10 +2,10 @@
 
 use ic_certification::{HashTree, LookupResult};
 use perun_canister::flow::System as _;
-use perun_canister_api::{ChannelRequest, convert};
+use perun_canister_api::{ChannelRequest, Rank, convert};
 use sha2::{Digest as _, Sha256};
 
-use super::books::{Books, Phase};
+use super::books::{Books, Phase, Record};
 use super::cast::cast;
 use super::stage::Stage;
 
@@ -40,8 +40,19 @@ impl Books {
                 assert_eq!((registration, answer.registered), (None, None));
                 return;
             }
-            Phase::Concluded { standing } => {
+            Phase::Concluded {
+                standing,
+                timeout_ns,
+                record,
+            } => {
                 assert_eq!(registration, None);
+                let told = answer.registered.as_ref().expect("something is registered");
+                match record {
+                    // Gaps may have moved it since the log told it.
+                    Record::Whole => assert!(*timeout_ns <= told.timeout_ns),
+                    // Only the log knows it still.
+                    Record::Gone | Record::Back => assert_eq!(*timeout_ns, told.timeout_ns),
+                }
                 standing
             }
             Phase::Registered { standing, .. } => {
@@ -67,9 +78,16 @@ impl Books {
             }
         };
         let told = answer.registered.expect("something is registered");
-        let is_concluded = matches!(self.channels[number].phase, Phase::Concluded { .. });
+        let (is_concluded, is_whole) = match self.channels[number].phase {
+            Phase::Concluded { record, .. } => (true, record == Record::Whole),
+            _ => (false, true),
+        };
         assert_eq!(told.concluded, is_concluded);
-        let state = standing.map(|state| &cast().channels[number].states[state].disputing.claim);
+        let state = standing.map(|state| &cast().channels[number].states[state]);
+        let rank = state.map_or(Rank::Refund, |state| Rank::State(state.version));
+        assert_eq!(told.rank, rank);
+        let state = state.filter(|_| is_whole);
+        let state = state.map(|state| &state.disputing.claim);
         let told = told.signed_state.map(perun_canister_api::Claim::State);
         assert_eq!(told.as_ref(), state);
     }

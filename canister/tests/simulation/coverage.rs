@@ -1,6 +1,9 @@
-//! Where something can happen, and whether it did: each await of each kind of message × each fate.
+//! Where something can happen, and whether it did: each await of each kind of message × each fate,
+//! and the cases that no await tells.
 
 use std::collections::BTreeMap;
+
+use super::books::Judgement;
 
 /// The kinds of messages that await.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -102,9 +105,54 @@ const OF_QUESTIONS: [Fate; 4] = [
     Fate::Upgraded,
 ];
 
+/// What has to happen besides.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Case {
+    /// A claim that comes alone.
+    Alone(Judgement),
+    /// One of many in a message.
+    OneOfMany(Judgement),
+    /// An earlier one of the same message decided what became of it.
+    DecidedByEarlier,
+    /// One of many is a final state, and concludes its channel.
+    FinalOfMany,
+    /// One that is refused comes between two that are registered.
+    RefusedBetween,
+    /// The record of a channel that was paid out goes.
+    Finished,
+    /// Money comes after that.
+    LateMoney,
+    /// And is paid.
+    LatePayout,
+    /// And the record goes again.
+    FinishedAgain,
+    /// A claim comes for a channel whose record is gone.
+    ClaimForFinished,
+}
+
+/// Everything that is one.
+fn cases() -> impl Iterator<Item = Case> {
+    let of_claims = Judgement::ALL
+        .into_iter()
+        .flat_map(|judgement| [Case::Alone(judgement), Case::OneOfMany(judgement)]);
+    of_claims.chain([
+        Case::DecidedByEarlier,
+        Case::FinalOfMany,
+        Case::RefusedBetween,
+        Case::Finished,
+        Case::LateMoney,
+        Case::LatePayout,
+        Case::FinishedAgain,
+        Case::ClaimForFinished,
+    ])
+}
+
 /// How often what happened where.
 #[derive(Clone, Debug, Default)]
-pub struct Coverage(BTreeMap<(Sort, Await, Fate), u64>);
+pub struct Coverage {
+    awaits: BTreeMap<(Sort, Await, Fate), u64>,
+    cases: BTreeMap<Case, u64>,
+}
 
 impl Coverage {
     pub fn hit(&mut self, sort: Sort, at: Await, fate: Fate) {
@@ -115,18 +163,25 @@ impl Coverage {
             Fate::TrappedUnexecuted if !is_transfer => Fate::Trapped,
             fate => fate,
         };
-        *self.0.entry((sort, at, fate)).or_default() += 1;
+        *self.awaits.entry((sort, at, fate)).or_default() += 1;
+    }
+
+    pub fn meet(&mut self, case: Case) {
+        *self.cases.entry(case).or_default() += 1;
     }
 
     pub fn add(&mut self, other: &Self) {
-        for (point, count) in &other.0 {
-            *self.0.entry(*point).or_default() += count;
+        for (point, count) in &other.awaits {
+            *self.awaits.entry(*point).or_default() += count;
+        }
+        for (case, count) in &other.cases {
+            *self.cases.entry(*case).or_default() += count;
         }
     }
 
-    /// Prints the table, and asserts that there is no blank in it.
+    /// Prints the tables, and asserts that there is no blank in them.
     pub fn assert_complete(&self) {
-        let mut missing = Vec::new();
+        let (mut missing, mut unmet) = (Vec::new(), Vec::new());
         for (sort, awaits) in PLACES {
             for &at in awaits {
                 let fates: &[Fate] = match at {
@@ -135,7 +190,7 @@ impl Coverage {
                 };
                 let mut line = format!("{sort:?} at {at:?}:");
                 for &fate in fates {
-                    let count = self.0.get(&(sort, at, fate)).copied().unwrap_or(0);
+                    let count = self.awaits.get(&(sort, at, fate)).copied().unwrap_or(0);
                     line.push_str(&format!(" {fate:?} {count}"));
                     if count == 0 {
                         missing.push((sort, at, fate));
@@ -144,6 +199,14 @@ impl Coverage {
                 println!("{line}");
             }
         }
+        for case in cases() {
+            let count = self.cases.get(&case).copied().unwrap_or(0);
+            println!("{case:?} {count}");
+            if count == 0 {
+                unmet.push(case);
+            }
+        }
         assert!(missing.is_empty(), "never happened: {missing:?}");
+        assert!(unmet.is_empty(), "never happened: {unmet:?}");
     }
 }

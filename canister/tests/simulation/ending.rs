@@ -3,14 +3,15 @@
 use perun_canister::flow::System as _;
 use perun_canister_api::{DepositError, EventsRequest, WithdrawError, block_hash, convert};
 
-use super::books::Phase;
+use super::books::{Book, Phase};
 use super::cast::{account_of_receiver, cast};
+use super::history::LONG_NS;
 use super::ledger::Mood;
 use super::sim::{Outcome, Sim};
-use super::step::{Call, Place, Step};
+use super::step::{Call, Claim, Place, Step};
 
 /// Longer than it takes to find out about everything.
-const LONG_NS: u64 = 26 * 3_600 * 1_000_000_000;
+const PATIENCE_NS: u64 = 26 * 3_600 * 1_000_000_000;
 
 pub fn end(sim: &mut Sim) {
     for ledger in sim.stage.ledgers.borrow_mut().iter_mut() {
@@ -33,10 +34,10 @@ pub fn end(sim: &mut Sim) {
     for channel in 0..cast().channels.len() {
         if matches!(sim.books.channels[channel].phase, Phase::Open) {
             let claim = match sim.books.newest(channel) {
-                Some(state) => Call::Dispute { channel, state },
-                None => Call::Refund { channel, part: 0 },
+                Some(state) => Claim::State { channel, state },
+                None => Claim::Refund { channel, part: 0 },
             };
-            let answer = sim.run(claim);
+            let answer = sim.run(Call::Dispute(claim));
             assert!(matches!(answer, Outcome::Dispute(Ok(_))), "{answer:?}");
         }
     }
@@ -54,6 +55,13 @@ pub fn end(sim: &mut Sim) {
         }
     }
     settle(sim);
+    finish(sim);
+    for &place in &places {
+        // The first place of each that is finished, which it is no longer then.
+        if sim.books.channels[place.channel].is_finished() {
+            pay_late(sim, place);
+        }
+    }
     for channel in 0..cast().channels.len() {
         sim.books.check(&sim.stage, channel);
     }
@@ -74,7 +82,7 @@ fn places_of(channel: usize) -> impl Iterator<Item = Place> {
 
 /// Lets the canister do what it does by itself, until it has nothing left to do.
 fn settle(sim: &mut Sim) {
-    let end_ns = sim.stage.now_ns() + LONG_NS;
+    let end_ns = sim.stage.now_ns() + PATIENCE_NS;
     loop {
         sim.finish_everything();
         let now_ns = sim.stage.now_ns();
@@ -103,6 +111,34 @@ fn settle(sim: &mut Sim) {
             None => return,
         }
     }
+}
+
+/// Waits until the record of every channel of which nothing is left is gone.
+fn finish(sim: &mut Sim) {
+    sim.apply(Step::Advance { ns: LONG_NS });
+    let is_over = |sim: &Sim| !sim.books.channels.iter().any(Book::will_finish);
+    // Each message looks at one payout after which nothing was left.
+    for _ in 0..sim.books.seen {
+        if is_over(sim) {
+            return;
+        }
+        sim.run(Call::Conclude { channel: 0 });
+    }
+    assert!(is_over(sim), "what is paid out is kept");
+}
+
+/// As little as reaches anybody.
+fn pay_late(sim: &mut Sim, place: Place) {
+    let fee = sim.stage.ledgers.borrow()[place.asset].fee;
+    sim.apply(Step::PayIn {
+        place,
+        user: 0,
+        amount: 2 * fee + 1,
+    });
+    let answer = sim.run(Call::Sweep { place });
+    assert!(matches!(answer, Outcome::Deposit(Ok(_))), "{answer:?}");
+    let answer = sim.run(Call::Withdraw { place });
+    assert!(matches!(answer, Outcome::Withdraw(Ok(_))), "{answer:?}");
 }
 
 /// What is left is what nobody could be paid.

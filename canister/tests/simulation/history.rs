@@ -1,19 +1,22 @@
 //! Random histories: whatever can happen, in whatever order.
 
+use perun_canister::finished::RETENTION_NS;
 use perun_canister::flow::Task;
 
-use super::books::Phase;
+use super::books::{Book, Phase};
 use super::cast::{TICK_NS, USERS, cast, funding};
 use super::ledger::Mood;
 use super::random::Random;
 use super::sim::Sim;
-use super::step::{Call, Place, Step};
+use super::step::{Call, Claim, MANY, Place, Step};
 use super::world::FEE;
 
 /// When all histories begin, ns since 1970.
 pub const BEGINNING_NS: u64 = 1_767_225_600_000_000_000;
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// A day longer than the record of a channel that was paid out is kept.
+pub const LONG_NS: u64 = RETENTION_NS + 24 * 3_600 * SECOND_NS;
 /// The fees that ledgers change between.
 pub const FEES: [u128; 3] = [FEE, 3, 25];
 /// More messages than these are not under way at once.
@@ -92,7 +95,11 @@ pub fn call(sim: &Sim, random: &mut Random) -> Call {
     let kind = match (&book.phase, random.below(100)) {
         (_, 0..10) => random.below(8),
         (Phase::Unknown | Phase::Open, 10..75) => random.below(2),
-        (Phase::Unknown | Phase::Open, 75..82) => 2 + random.below(3),
+        (Phase::Unknown | Phase::Open, 75..77) => 2 + random.below(3),
+        // Few are over before they have come far, or nobody would ever sign a final state.
+        (Phase::Open, 77..85) if signed == cast().channels[channel].states.len() => {
+            2 + random.below(3)
+        }
         (Phase::Unknown | Phase::Open, _) => 7,
         (Phase::Registered { .. }, 10..25) => 1,
         (Phase::Registered { .. }, 25..50) => 2 + random.below(3),
@@ -113,28 +120,11 @@ pub fn call(sim: &Sim, random: &mut Random) -> Call {
             },
         },
         1 => Call::Sweep { place },
-        2 | 3 if signed == 0 => Call::Refund {
-            channel,
-            part: place.part,
-        },
-        2 => Call::Dispute {
-            channel,
-            state: random.below(signed),
-        },
-        3 => match random.below(4) {
-            0 => Call::Forge {
-                channel,
-                state: random.below(signed),
-            },
-            1 => Call::Refund {
-                channel,
-                part: place.part,
-            },
-            _ => Call::Dispute {
-                channel,
-                state: signed - 1,
-            },
-        },
+        2 | 3 if random.one_in(3) => Call::DisputeMany([(); MANY].map(|()| {
+            let channel = random.below(cast().channels.len());
+            claim(sim, random, channel)
+        })),
+        2 | 3 => Call::Dispute(claim(sim, random, channel)),
         4 if signed > 0 && random.one_in(2) => Call::ConcludeBy {
             channel,
             state: signed - 1,
@@ -146,6 +136,29 @@ pub fn call(sim: &Sim, random: &mut Random) -> Call {
             other => Call::Steal { place, other },
         },
         _ => Call::Ask { channel },
+    }
+}
+
+/// Mostly a state that all have signed, old ones too.
+fn claim(sim: &Sim, random: &mut Random, channel: usize) -> Claim {
+    let signed = sim.books.channels[channel].signed;
+    match random.below(8) {
+        kind if kind == 0 || signed == 0 => Claim::Refund {
+            channel,
+            part: random.below(cast().channels[channel].parts),
+        },
+        1 => Claim::Forged {
+            channel,
+            state: random.below(signed),
+        },
+        2 | 3 => Claim::State {
+            channel,
+            state: signed - 1,
+        },
+        _ => Claim::State {
+            channel,
+            state: random.below(signed),
+        },
     }
 }
 
@@ -215,12 +228,15 @@ fn fire(sim: &Sim, random: &mut Random, is_trouble: bool) -> Option<Step> {
     })
 }
 
-/// Mostly a moment; sometimes a gap; seldom so long that ledgers forget.
+/// Mostly a moment; sometimes a gap; seldom so long that ledgers forget, or that a channel is finished.
 fn advance(sim: &Sim, random: &mut Random, is_trouble: bool) -> Step {
     let ns = match random.below(20) {
         0 if is_trouble => 3_600 * SECOND_NS * (1 + random.below(30) as u64),
         1 | 2 if is_trouble => SECOND_NS * (1 + random.below(300) as u64),
         3..8 => 30 * SECOND_NS,
+        8 if sim.books.channels.iter().any(Book::will_finish) => {
+            random.pick(&[LONG_NS / 2, LONG_NS])
+        }
         _ => TICK_NS / 2 + random.next() % TICK_NS,
     };
     // No call is under way for longer than five minutes.
@@ -252,16 +268,21 @@ pub fn of_users(random: &mut Random) -> Step {
     }
 }
 
-/// The participants sign their next state while nothing is registered: nearly always one that they
-/// could enforce.
+/// The participants of a channel that can sign their next state, while nothing is registered: nearly
+/// always one that they could enforce.
 pub fn sign(sim: &Sim, random: &mut Random) -> Option<Step> {
-    let channel = random.below(cast().channels.len());
-    let book = &sim.books.channels[channel];
-    let is_open = matches!(book.phase, Phase::Unknown | Phase::Open);
-    let next = book.signed;
-    if !is_open || next == cast().channels[channel].states.len() {
-        return None;
-    }
-    let is_covered = sim.books.is_covered(channel, next);
-    (is_covered || next == 0 || random.one_in(20)).then_some(Step::Sign { channel })
+    let channels = cast().channels.len();
+    let first = random.below(channels);
+    let is_reckless = random.one_in(20);
+    let can_sign = |channel: &usize| {
+        let book = &sim.books.channels[*channel];
+        let is_open = matches!(book.phase, Phase::Unknown | Phase::Open);
+        let next = book.signed;
+        is_open
+            && next < cast().channels[*channel].states.len()
+            && (next == 0 || is_reckless || sim.books.is_covered(*channel, next))
+    };
+    let mut channels = (first..first + channels).map(|channel| channel % channels);
+    let channel = channels.find(can_sign)?;
+    Some(Step::Sign { channel })
 }

@@ -107,7 +107,7 @@ fn play_some(worker: u64, threads: u64, steps: u64) -> Tally {
         tally.histories += 1;
         tally.steps += sim.steps;
         tally.events += sim.books.seen;
-        tally.coverage.add(&sim.coverage);
+        tally.coverage.add(&sim.books.coverage);
     }
     tally
 }

@@ -17,10 +17,10 @@ use perun_canister_api::{
 use self::real::Real;
 use self::simulated::Simulated;
 use super::cast::{LEDGERS, ME, cast, funding};
-use super::history::{BEGINNING_NS, FEES};
+use super::history::{BEGINNING_NS, FEES, LONG_NS};
 use super::random::Random;
 use super::sim::{Outcome, Sim};
-use super::step::{Call, Place, Step};
+use super::step::{Call, Claim, Place, Step};
 use super::world::World;
 
 const HISTORIES: u64 = 4;
@@ -195,9 +195,8 @@ impl Pair {
         // The journal finds out by itself.
         self.act(Action::Advance { seconds: 2 * 3_600 });
         assert_eq!(self.real.0.info().journal, 0);
-        for channel in 0..cast().channels.len() {
-            self.act(Action::Call(Call::Refund { channel, part: 0 }));
-        }
+        let refund = |channel| Claim::Refund { channel, part: 0 };
+        self.act(Action::Call(Call::DisputeMany([0, 1, 2, 0].map(refund))));
         self.act(Action::Advance { seconds: 300 });
         for (channel, shape) in cast().channels.iter().enumerate() {
             for asset in 0..shape.assets {
@@ -211,6 +210,29 @@ impl Pair {
                 }
             }
         }
+        let seconds = LONG_NS / 1_000_000_000;
+        self.act(Action::Gap { seconds });
+        for channel in 0..cast().channels.len() {
+            self.act(Action::Call(Call::Conclude { channel }));
+        }
+        for channel in 0..cast().channels.len() {
+            self.pay_late(channel);
+        }
+    }
+
+    fn pay_late(&mut self, channel: usize) {
+        let place = Place {
+            channel,
+            asset: 0,
+            part: 0,
+        };
+        self.act(Action::Other(Step::PayIn {
+            place,
+            user: 0,
+            amount: 100,
+        }));
+        self.act(Action::Call(Call::Sweep { place }));
+        self.act(Action::Call(Call::Withdraw { place }));
     }
 }
 

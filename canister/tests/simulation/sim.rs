@@ -16,13 +16,13 @@ use ic_stable_structures::DefaultMemoryImpl;
 use perun_canister::flow::{self, Task};
 use perun_canister::journal::JournalNumber;
 use perun_canister_api::{
-    ConcludeError, Conclusion, DepositError, DepositReceipt, DisputeError, Registered,
-    WithdrawError, WithdrawReceipt,
+    ConcludeError, Conclusion, DepositError, DepositReceipt, DisputeResult, WithdrawError,
+    WithdrawReceipt,
 };
 
 use super::books::Books;
 use super::cast::{account_of_user, cast};
-use super::coverage::{Coverage, Sort};
+use super::coverage::Sort;
 use super::quiet::Quiet;
 use super::stage::{MessageId, Question, Stage};
 use super::step::{Call, Place, Step};
@@ -32,7 +32,8 @@ use super::step::{Call, Place, Step};
 pub enum Outcome {
     Deposit(Result<DepositReceipt, DepositError>),
     Withdraw(Result<WithdrawReceipt, WithdrawError>),
-    Dispute(Result<Registered, DisputeError>),
+    Dispute(DisputeResult),
+    DisputeMany(Vec<DisputeResult>),
     Conclude(Result<Conclusion, ConcludeError>),
     Done,
 }
@@ -53,7 +54,6 @@ struct Message {
 pub struct Sim {
     pub stage: Rc<Stage>,
     pub books: Books,
-    pub coverage: Coverage,
     messages: BTreeMap<MessageId, Message>,
     next_message: MessageId,
     /// The hash of everything that happened.
@@ -70,6 +70,7 @@ enum Touched {
     Nothing,
     One(usize),
     Any,
+    All,
 }
 
 thread_local! {
@@ -99,7 +100,6 @@ impl Sim {
         Self {
             stage,
             books,
-            coverage: Coverage::default(),
             messages: BTreeMap::new(),
             next_message: 0,
             trace: DefaultHasher::new(),
@@ -221,16 +221,17 @@ impl Sim {
     fn check(&mut self, touched: Touched) {
         let channels = cast().channels.len();
         let steps = self.steps as usize;
+        self.books.see_finished(&self.stage);
         match touched {
             _ if self.is_replay => {
                 (0..channels).for_each(|channel| self.books.follow(&self.stage, channel));
             }
-            _ if steps.is_multiple_of(50) => {
+            touched if steps.is_multiple_of(50) || matches!(touched, Touched::All) => {
                 (0..channels).for_each(|channel| self.books.check(&self.stage, channel));
             }
-            Touched::Nothing => {}
             Touched::One(channel) => self.books.check(&self.stage, channel),
             Touched::Any => self.books.check(&self.stage, steps % channels),
+            Touched::Nothing | Touched::All => {}
         }
     }
 
@@ -246,11 +247,10 @@ impl Sim {
                 | Call::Withdraw { place }
                 | Call::Steal { place, .. },
             ) => Some(place.channel),
+            Step::Call(Call::DisputeMany(_)) => return Touched::All,
+            Step::Call(Call::Dispute(claim)) => Some(claim.channel()),
             Step::Call(
-                Call::Dispute { channel, .. }
-                | Call::Forge { channel, .. }
-                | Call::Refund { channel, .. }
-                | Call::Conclude { channel }
+                Call::Conclude { channel }
                 | Call::ConcludeBy { channel, .. }
                 | Call::Ask { channel },
             ) => Some(channel),

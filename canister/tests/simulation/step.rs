@@ -11,6 +11,28 @@ pub struct Place {
     pub part: usize,
 }
 
+/// What is handed in for a channel.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Claim {
+    /// The state with this position in the cast.
+    State {
+        channel: usize,
+        state: usize,
+    },
+    /// The same with a signature of somebody else.
+    Forged {
+        channel: usize,
+        state: usize,
+    },
+    Refund {
+        channel: usize,
+        part: usize,
+    },
+}
+
+/// How many claims come in one message. How many may come is told elsewhere (`tests/batches.rs`).
+pub const MANY: usize = 4;
+
 /// A message to the adjudicator.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Call {
@@ -25,21 +47,9 @@ pub enum Call {
     Sweep {
         place: Place,
     },
-    /// A claim for the state with this position in the cast.
-    Dispute {
-        channel: usize,
-        state: usize,
-    },
-    /// The same with a signature of somebody else.
-    Forge {
-        channel: usize,
-        state: usize,
-    },
-    /// A refund claim.
-    Refund {
-        channel: usize,
-        part: usize,
-    },
+    Dispute(Claim),
+    /// Claims of whatever channels in one message.
+    DisputeMany([Claim; MANY]),
     /// After the timeout.
     Conclude {
         channel: usize,
@@ -61,6 +71,24 @@ pub enum Call {
     Ask {
         channel: usize,
     },
+}
+
+impl Claim {
+    pub fn channel(self) -> usize {
+        match self {
+            Self::State { channel, .. }
+            | Self::Forged { channel, .. }
+            | Self::Refund { channel, .. } => channel,
+        }
+    }
+
+    /// The state that it is for; none is a refund claim.
+    pub fn state(self) -> Option<usize> {
+        match self {
+            Self::State { state, .. } | Self::Forged { state, .. } => Some(state),
+            Self::Refund { .. } => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -1,13 +1,14 @@
 //! Which claim stands, and what it gives to whom: computed once more, from what was signed.
 
-use perun_canister_api::Rank;
+use perun_canister_api::{DisputeError, DisputeResult, Rank};
 use serde_bytes::ByteBuf;
 
-use super::{Book, Books, Phase};
+use super::{Book, Books, Phase, Record};
 use crate::cast::{Channel, Table, cast};
+use crate::step::Claim;
 
 /// What becomes of a claim.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Judgement {
     Registered,
     UnknownChannel,
@@ -17,25 +18,46 @@ pub enum Judgement {
     WrongSignature,
 }
 
+impl Judgement {
+    pub const ALL: [Self; 6] = [
+        Self::Registered,
+        Self::UnknownChannel,
+        Self::Elapsed,
+        Self::Outdated,
+        Self::Insufficient,
+        Self::WrongSignature,
+    ];
+
+    /// The adjudicator's.
+    pub fn of(answer: &DisputeResult) -> Self {
+        match answer {
+            Ok(_) => Self::Registered,
+            Err(DisputeError::UnknownChannel) => Self::UnknownChannel,
+            Err(DisputeError::ChallengeElapsed { .. }) => Self::Elapsed,
+            Err(DisputeError::Outdated { .. }) => Self::Outdated,
+            Err(DisputeError::InsufficientFunding { .. }) => Self::Insufficient,
+            Err(DisputeError::WrongSignature { .. }) => Self::WrongSignature,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
 impl Books {
-    /// What a claim would lead to. `timeout_ns` is that of what is registered.
-    pub fn judge(
-        &self,
-        number: usize,
-        state: Option<usize>,
-        is_forged: bool,
-        timeout_ns: Option<u64>,
-        now_ns: u64,
-    ) -> Judgement {
+    /// What a claim would lead to. `timeout_ns` is that of what was registered before the message:
+    /// gaps may have moved it since the log told it.
+    pub fn judge(&self, claim: Claim, timeout_ns: Option<u64>, now_ns: u64) -> Judgement {
+        let (number, state) = (claim.channel(), claim.state());
         let (channel, book) = (&cast().channels[number], &self.channels[number]);
         let held = match &book.phase {
             Phase::Unknown => return Judgement::UnknownChannel,
             Phase::Concluded { .. } => return Judgement::Elapsed,
             Phase::Open => &book.held,
             Phase::Registered {
-                standing, frozen, ..
+                standing,
+                timeout_ns: told_ns,
+                frozen,
             } => {
-                if timeout_ns.expect("it is registered") <= now_ns {
+                if timeout_ns.unwrap_or(*told_ns) <= now_ns {
                     return Judgement::Elapsed;
                 }
                 if state <= *standing {
@@ -46,9 +68,47 @@ impl Books {
         };
         match () {
             () if !may_stand(channel, state, held) => Judgement::Insufficient,
-            () if is_forged => Judgement::WrongSignature,
+            () if matches!(claim, Claim::Forged { .. }) => Judgement::WrongSignature,
             () => Judgement::Registered,
         }
+    }
+
+    /// What a claim leads to, and what comes of it: nothing if it is refused.
+    pub fn hand_in(&mut self, claim: Claim, timeout_ns: Option<u64>, now_ns: u64) -> Judgement {
+        let judgement = self.judge(claim, timeout_ns, now_ns);
+        if judgement == Judgement::Registered {
+            self.register(claim, timeout_ns, now_ns);
+        }
+        judgement
+    }
+
+    fn register(&mut self, claim: Claim, timeout_ns: Option<u64>, now_ns: u64) {
+        let (number, standing) = (claim.channel(), claim.state());
+        let (channel, book) = (&cast().channels[number], &mut self.channels[number]);
+        let (frozen, timeout_ns) = match &book.phase {
+            // A refutation moves no timeout.
+            Phase::Registered {
+                timeout_ns: told_ns,
+                frozen,
+                ..
+            } => (frozen.clone(), timeout_ns.unwrap_or(*told_ns)),
+            _ => (book.held.clone(), now_ns + channel.challenge_ns),
+        };
+        let is_final = standing.is_some_and(|state| channel.states[state].is_final);
+        book.phase = if is_final {
+            book.held = outcome_of(channel, standing, &frozen, &book.held);
+            Phase::Concluded {
+                standing,
+                timeout_ns: now_ns,
+                record: Record::Whole,
+            }
+        } else {
+            Phase::Registered {
+                standing,
+                timeout_ns,
+                frozen,
+            }
+        };
     }
 
     /// The claim by which the honest refutes what is registered, if it has to.
@@ -69,7 +129,7 @@ impl Books {
     pub fn is_concluded_by(&self, number: usize, state: usize) -> bool {
         matches!(
             self.channels[number].phase,
-            Phase::Concluded { standing } if standing == Some(state)
+            Phase::Concluded { standing, .. } if standing == Some(state)
         )
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use local_ic::{Fault, IngressStatus, RejectCode, Target};
 use perun_canister_api::{
-    ConcludeError, Conclusion, DepositError, DepositReceipt, DepositRequest, DisputeError,
-    EventRecord, EventsError, EventsPage, Holdings, HoldingsAnswer, QueryError, Registered,
-    StateAnswer, WithdrawError, WithdrawReceipt, WithdrawRequest, convert,
+    ConcludeError, Conclusion, DepositError, DepositReceipt, DepositRequest, DisputeManyError,
+    DisputeResult, EventRecord, EventsError, EventsPage, Holdings, HoldingsAnswer, QueryError,
+    Registered, StateAnswer, WithdrawError, WithdrawReceipt, WithdrawRequest, convert,
 };
 
 use super::{Action, Breakage, channel_request, events_from, withdrawal};
@@ -114,18 +114,15 @@ impl Real {
                     ..withdrawal(place)
                 })
             }
-            Call::Dispute { channel: of, state } => {
-                let request = channel(of).states[state].disputing.clone();
-                let answer: Result<Registered, DisputeError> = world.dispute(request);
-                Some(Outcome::Dispute(answer))
-            }
-            Call::Forge { channel: of, state } => {
-                let request = channel(of).states[state].forged.clone();
+            Call::Dispute(claim) => {
+                let request = cast().disputing(claim).clone();
                 Some(Outcome::Dispute(world.dispute(request)))
             }
-            Call::Refund { channel: of, part } => {
-                let request = channel(of).refunds[part].clone();
-                Some(Outcome::Dispute(world.dispute(request)))
+            Call::DisputeMany(claims) => {
+                let requests = claims.map(|claim| cast().disputing(claim).clone());
+                let answers: Result<Vec<DisputeResult>, DisputeManyError> =
+                    world.call("dispute_many", requests.to_vec());
+                answers.ok().map(Outcome::DisputeMany)
             }
             Call::Conclude { channel: of } => {
                 let answer: Result<Conclusion, ConcludeError> =

@@ -3,16 +3,16 @@
 use std::rc::Rc;
 
 use candid::Principal;
+use perun_canister::Adjudicator;
 use perun_canister::flow::{self, System as _};
-use perun_canister_api::{
-    ChannelRequest, ConcludeError, DisputeError, DisputeRequest, Registered, convert,
-};
+use perun_canister_api::{ChannelRequest, ConcludeError, DisputeResult, Registered, convert};
+use perun_protocol::Timestamp;
 
 use super::{Outcome, Sim};
 use crate::books::Judgement;
 use crate::cast::{cast, user};
-use crate::coverage::Sort;
-use crate::step::{Call, Step};
+use crate::coverage::{Case, Sort};
+use crate::step::{Call, Claim, Step};
 
 impl Sim {
     pub(super) fn call(&mut self, call: Call) -> Option<Outcome> {
@@ -59,20 +59,22 @@ impl Sim {
                 assert!(outcome.is_some(), "a ledger is asked for a thief");
                 outcome
             }
-            Call::Dispute { channel, state } => {
-                let request = &cast().channels[channel].states[state].disputing;
-                Some(self.dispute(channel, Some(state), false, request))
+            Call::Dispute(claim) => {
+                let mut answers = self.hand_in(&[claim], |adjudicator, now| {
+                    vec![adjudicator.dispute(cast().disputing(claim), now)]
+                });
+                answers.pop().map(Outcome::Dispute)
             }
-            Call::Forge { channel, state } => {
-                let request = &cast().channels[channel].states[state].forged;
-                Some(self.dispute(channel, Some(state), true, request))
-            }
-            Call::Refund { channel, part } => {
-                let request = &cast().channels[channel].refunds[part];
-                Some(self.dispute(channel, None, false, request))
+            Call::DisputeMany(claims) => {
+                let requests = claims.map(|claim| cast().disputing(claim).clone());
+                let answers = self.hand_in(&claims, |adjudicator, now| {
+                    let answers = adjudicator.dispute_many(&requests, now);
+                    answers.expect("so many may come")
+                });
+                Some(Outcome::DisputeMany(answers))
             }
             Call::Conclude { channel } => {
-                let timeout_ns = self.registered(channel).map(|standing| standing.timeout_ns);
+                let timeout_ns = self.timeout_ns(channel);
                 let request = &cast().channels[channel].concluding;
                 let answer = stage.mutate(|adjudicator, now| adjudicator.conclude(request, now));
                 let is_open = timeout_ns.is_some_and(|timeout_ns| stage.now_ns() < timeout_ns);
@@ -83,7 +85,9 @@ impl Sim {
                 Some(Outcome::Conclude(answer))
             }
             Call::ConcludeBy { channel, state } => {
-                let expected = self.judge(channel, Some(state), false);
+                let claim = Claim::State { channel, state };
+                let timeout_ns = self.timeout_ns(channel);
+                let expected = self.books.judge(claim, timeout_ns, stage.now_ns());
                 let signed = &cast().channels[channel].states[state];
                 let is_done = self.books.is_concluded_by(channel, state);
                 let answer =
@@ -113,6 +117,7 @@ impl Sim {
         };
         assert!(adjudicator.holdings(&request).is_ok());
         assert_eq!(adjudicator.has_journal(), info.journal > 0);
+        assert_eq!(info.channels, self.books.stored());
     }
 
     pub(super) fn registered(&self, channel: usize) -> Option<Registered> {
@@ -120,41 +125,66 @@ impl Sim {
         self.stage.adjudicator().registered(id, self.stage.now())
     }
 
-    pub(super) fn judge(&self, channel: usize, state: Option<usize>, is_forged: bool) -> Judgement {
-        let timeout_ns = self.registered(channel).map(|standing| standing.timeout_ns);
-        let now_ns = self.stage.now_ns();
-        self.books
-            .judge(channel, state, is_forged, timeout_ns, now_ns)
+    /// The timeout of what is registered for a channel, as far as gaps have moved it.
+    fn timeout_ns(&self, channel: usize) -> Option<u64> {
+        self.registered(channel).map(|standing| standing.timeout_ns)
     }
 
-    pub(super) fn dispute(
+    /// Claims, one after the other in one message. Each is answered as it would be alone after the
+    /// ones before it, and all together leave behind what those that are registered do.
+    fn hand_in(
         &mut self,
-        channel: usize,
-        state: Option<usize>,
-        is_forged: bool,
-        request: &DisputeRequest,
-    ) -> Outcome {
-        let expected = self.judge(channel, state, is_forged);
-        let before = self.registered(channel);
-        let answer = self
-            .stage
-            .mutate(|adjudicator, now| adjudicator.dispute(request, now));
-        let judgement = match &answer {
-            Ok(_) => Judgement::Registered,
-            Err(DisputeError::UnknownChannel) => Judgement::UnknownChannel,
-            Err(DisputeError::ChallengeElapsed { .. }) => Judgement::Elapsed,
-            Err(DisputeError::Outdated { .. }) => Judgement::Outdated,
-            Err(DisputeError::InsufficientFunding { .. }) => Judgement::Insufficient,
-            Err(DisputeError::WrongSignature { .. }) => Judgement::WrongSignature,
-            Err(error) => panic!("{error:?}"),
-        };
-        assert_eq!(judgement, expected, "channel {channel}, state {state:?}");
-        if let (Ok(after), Some(before)) = (&answer, before) {
-            assert!(
-                after.concluded || after.timeout_ns == before.timeout_ns,
-                "a refutation moves no timeout"
-            );
+        claims: &[Claim],
+        dispute: impl FnOnce(&mut Adjudicator, Timestamp) -> Vec<DisputeResult>,
+    ) -> Vec<DisputeResult> {
+        let now_ns = self.stage.now_ns();
+        let mut expected = self.books.clone();
+        let mut judgements = Vec::new();
+        for &claim in claims {
+            let timeout_ns = self.timeout_ns(claim.channel());
+            let alone = self.books.judge(claim, timeout_ns, now_ns);
+            let judgement = expected.hand_in(claim, timeout_ns, now_ns);
+            if alone != judgement {
+                self.books.coverage.meet(Case::DecidedByEarlier);
+            }
+            if self.books.channels[claim.channel()].is_finished() {
+                self.books.coverage.meet(Case::ClaimForFinished);
+            }
+            judgements.push(judgement);
         }
-        Outcome::Dispute(answer)
+        let answers = self.stage.mutate(dispute);
+        let told: Vec<_> = answers.iter().map(Judgement::of).collect();
+        assert_eq!(told, judgements, "{claims:?}");
+        self.books.read_log(&self.stage);
+        for (found, expected) in self.books.channels.iter().zip(&expected.channels) {
+            assert_eq!(found, expected, "after {claims:?}");
+        }
+        self.count(claims, &judgements);
+        answers
+    }
+
+    fn count(&mut self, claims: &[Claim], judgements: &[Judgement]) {
+        let is_batch = claims.len() > 1;
+        for (claim, &judgement) in claims.iter().zip(judgements) {
+            self.books.coverage.meet(match is_batch {
+                true => Case::OneOfMany(judgement),
+                false => Case::Alone(judgement),
+            });
+            let state = claim
+                .state()
+                .map(|state| &cast().channels[claim.channel()].states[state]);
+            let is_final = state.is_some_and(|state| state.is_final);
+            if is_batch && is_final && judgement == Judgement::Registered {
+                self.books.coverage.meet(Case::FinalOfMany);
+            }
+        }
+        let is_good = |judgement: &&Judgement| **judgement == Judgement::Registered;
+        let behind_first = judgements
+            .iter()
+            .skip_while(|judgement| !is_good(judgement));
+        let mut behind_refused = behind_first.skip_while(is_good);
+        if behind_refused.any(|judgement| *judgement == Judgement::Registered) {
+            self.books.coverage.meet(Case::RefusedBetween);
+        }
     }
 }

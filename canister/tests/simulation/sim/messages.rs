@@ -140,7 +140,7 @@ impl Sim {
 
     pub(super) fn meet(&mut self, waiting: &Waiting, fate: Fate) {
         if let Some(message) = self.messages.get(&waiting.message) {
-            self.coverage.hit(message.sort, waiting.at, fate);
+            self.books.coverage.hit(message.sort, waiting.at, fate);
         }
     }
 

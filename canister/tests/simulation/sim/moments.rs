@@ -7,7 +7,7 @@ use perun_protocol::AssetIdx;
 use super::{Outcome, Sim};
 use crate::cast::{TICK_NS, cast};
 use crate::stage::MessageId;
-use crate::step::{Call, Step};
+use crate::step::{Call, Claim, Step};
 
 impl Sim {
     /// Time passes. The honest refute before it is too late.
@@ -17,7 +17,8 @@ impl Sim {
             if let Some(state) = self.books.refutation(channel) {
                 let standing = self.registered(channel).expect("it is registered");
                 if self.stage.now_ns() + ns >= standing.timeout_ns {
-                    let refuted = self.apply(Step::Call(Call::Dispute { channel, state }));
+                    let claim = Claim::State { channel, state };
+                    let refuted = self.apply(Step::Call(Call::Dispute(claim)));
                     assert!(matches!(refuted, Some(Outcome::Dispute(Ok(_)))));
                 }
             }
