@@ -104,6 +104,11 @@ impl Adjudicator {
         else {
             return;
         };
+        // Paid out again since: that payout has noted a later time.
+        let latest = self.store.log.history(last_event).next();
+        if latest.is_some_and(|(_, event)| now.nanos_since(event.at) < RETENTION_NS) {
+            return;
+        }
         let mut assets = (0..params.assets().len()).map(|index| AssetIdx::new(index as u8));
         if assets.any(|asset| self.in_flight(id, asset).is_some()) {
             let due = now.saturating_add_nanos(RETENTION_NS);

@@ -228,6 +228,21 @@ fn money_that_comes_before_the_end_keeps_a_channel() {
     assert_eq!(story.stored(), 0);
 }
 
+/// The retention time begins with the last payout, not with the first one that left nothing.
+#[test]
+fn money_that_comes_late_keeps_a_channel_from_its_payout_on() {
+    let mut story = Story::paid_out();
+    story.wait(RETENTION_NS / 2);
+    story.sweep(1, 25).unwrap();
+    story.withdraw(1).unwrap();
+    story.wait(RETENTION_NS / 2);
+    assert_eq!(story.stored(), 1);
+    story.wait(RETENTION_NS / 2 - 1);
+    assert_eq!(story.stored(), 1);
+    story.wait(1);
+    assert_eq!(story.stored(), 0);
+}
+
 #[test]
 fn a_transfer_under_way_keeps_a_channel() {
     let mut story = Story::paid_out();

@@ -28,6 +28,7 @@ mod step;
 #[path = "../world/mod.rs"]
 mod world;
 
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 use std::time::Instant;
@@ -78,13 +79,16 @@ fn seeded_histories_keep_all_promises() {
         all.events += tally.events;
         all.coverage.add(&tally.coverage);
     }
-    println!(
+    // Straight to the terminal, so that it is seen although the test passes.
+    writeln!(
+        io::stderr(),
         "{} steps in {} histories, {} events, {:.1} s",
         all.steps,
         all.histories,
         all.events,
         began.elapsed().as_secs_f64()
-    );
+    )
+    .unwrap();
     if steps >= STEPS {
         all.coverage.assert_complete();
     }

@@ -10,6 +10,7 @@
 //! memory that is put back as it was.
 
 use std::collections::HashSet;
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 use std::time::Instant;
@@ -332,11 +333,14 @@ fn every_order_of_a_few_messages_keeps_all_promises() {
     });
     let states: usize = counts.iter().map(|(states, _)| states).sum();
     let ends: usize = counts.iter().map(|(_, ends)| ends).sum();
-    println!(
+    // Straight to the terminal, so that it is seen although the test passes.
+    writeln!(
+        io::stderr(),
         "{states} states, {ends} ends, {} scenarios, {:.1} s",
         scenarios.len(),
         began.elapsed().as_secs_f64()
-    );
+    )
+    .unwrap();
     assert!(states >= FLOOR, "only {states} states");
 }
 

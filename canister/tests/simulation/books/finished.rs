@@ -93,8 +93,8 @@ impl Book {
         !matches!(self.phase, Phase::Unknown) && !self.is_finished()
     }
 
-    /// Notes a payout at `at_ns`, should nothing be left after it but what is on its way out. Only the
-    /// first one counts: a later one has a time of its own after it, and ends none that has begun.
+    /// Notes a payout at `at_ns`, should nothing be left after it but what is on its way out. The last one
+    /// counts.
     pub(super) fn note_payout(&mut self, stage: &Stage, number: usize, at_ns: u64) {
         let adjudicator = stage.adjudicator();
         let mut left = self.held.clone();
@@ -107,7 +107,7 @@ impl Book {
             }
         }
         if is_empty(&left) {
-            self.paid_out_ns.get_or_insert(at_ns);
+            self.paid_out_ns = Some(at_ns);
         }
     }
 }
