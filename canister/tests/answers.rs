@@ -8,8 +8,11 @@ use icrc_ledger_types::icrc1::transfer::{Memo, TransferArg, TransferError};
 use icrc_ledger_types::icrc2::allowance::{Allowance, AllowanceArgs};
 use icrc_ledger_types::icrc2::transfer_from::{TransferFromArgs, TransferFromError};
 use icrc_ledger_types::icrc3::archive::GetArchivesArgs;
-use icrc_ledger_types::icrc3::blocks::GetBlocksRequest;
+use icrc_ledger_types::icrc3::blocks::{GetBlocksRequest, ICRC3DataCertificate};
 use icrc_ledger_types::icrc21::errors::{ErrorInfo, Icrc21Error};
+use icrc_ledger_types::icrc21::requests::{
+    ConsentMessageMetadata, ConsentMessageRequest, ConsentMessageSpec,
+};
 use icrc_ledger_types::icrc21::responses::ConsentInfo;
 use perun_canister::blocks::supported_types;
 use perun_canister::consent::supported_standards;
@@ -134,6 +137,26 @@ fn answers_about_the_canister() {
     same(Err::<ConsentInfo, _>(Icrc21Error::UnsupportedCanisterCall(
         why,
     )));
+}
+
+/// Bytes that stand in the field of another crate's type.
+#[test]
+fn bytes_in_others_types() {
+    same(ConsentMessageRequest {
+        method: "deposit".into(),
+        arg: vec![1, 2, 3],
+        user_preferences: ConsentMessageSpec {
+            metadata: ConsentMessageMetadata {
+                language: "en".into(),
+                utc_offset_minutes: Some(-60),
+            },
+            device_spec: None,
+        },
+    });
+    same(Some(ICRC3DataCertificate {
+        certificate: ByteBuf::from([4; 200]),
+        hash_tree: ByteBuf::from([5; 3]),
+    }));
 }
 
 #[test]

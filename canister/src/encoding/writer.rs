@@ -166,3 +166,24 @@ impl Compound for Parts<'_> {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_message_has_is_not_written() {
+        let refused: [fn(&mut Writer) -> Result<(), Unwritable>; 5] = [
+            |writer| writer.serialize_int(&Int::from(1)),
+            |writer| writer.serialize_i128(1),
+            |writer| writer.serialize_empty(),
+            |writer| writer.serialize_function(&[1], "f"),
+            |writer| writer.serialize_nat(&(Nat::from(u128::MAX) + Nat::from(1_u8))),
+        ];
+        for write in refused {
+            let mut writer = Writer(Vec::new());
+            assert!(write(&mut writer).is_err());
+            assert!(writer.0.is_empty());
+        }
+    }
+}
