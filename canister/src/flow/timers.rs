@@ -140,3 +140,22 @@ async fn learn_fees(system: &impl System) {
         let _ = refresh_fee(system, ledger).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_is_armed_once_until_it_fires_or_is_overdue() {
+        let interval = Duration::from_nanos(10);
+        let timer = Timer::default();
+        assert_eq!(timer.arm(100, interval), Some(110));
+        assert_eq!(timer.arm(101, interval), None);
+        assert_eq!(timer.arm(119, interval), None, "it is late, not lost");
+        assert_eq!(timer.arm(120, interval), Some(130));
+        assert!(!timer.fire(110), "another one counts since");
+        assert!(timer.fire(130));
+        assert!(!timer.fire(130));
+        assert_eq!(timer.arm(131, interval), Some(141));
+    }
+}
