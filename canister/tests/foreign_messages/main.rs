@@ -199,6 +199,30 @@ fn what_is_wrong_is_said() {
     assert!(refusal(good).contains("values are cut off"));
 }
 
+/// `opt` and the like stand in the table only; and not every number is a type.
+#[test]
+fn a_type_that_there_is_not_is_refused() {
+    for opcode in [0x6e, 0x69, 0x67] {
+        let message = [b"DIDL\0\x01".as_slice(), &[opcode]].concat();
+        let refused = decode::<ChannelRequest>(&message, MAX_BYTES).unwrap_err();
+        assert!(refused.contains("no such type"), "{opcode:x}: {refused}");
+    }
+}
+
+#[test]
+fn the_methods_of_a_service_are_in_order() {
+    let told = |names: [u8; 2]| {
+        let [first, second] = names;
+        let service = [0x69, 2, 1, first, 0, 1, second, 0];
+        let message = [b"DIDL\x02\x6a\0\0\0".as_slice(), &service, &[0]].concat();
+        decode::<ChannelRequest>(&message, MAX_BYTES).unwrap_err()
+    };
+    assert!(told(*b"ab").contains("found nothing"));
+    for names in [*b"ba", *b"aa"] {
+        assert!(told(names).contains("not in order"));
+    }
+}
+
 /// Numbers may be written longer than they need be, opcodes not.
 #[test]
 fn an_opcode_takes_one_byte() {
