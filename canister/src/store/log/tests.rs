@@ -7,7 +7,7 @@ use ic_stable_structures::{Memory, VectorMemory};
 use perun_protocol::dispute::Rank;
 use perun_protocol::{ChannelId, Timestamp};
 
-use super::{Link, Log, jump_depth};
+use super::{Link, Log, from_place, jump_depth, to_place};
 use crate::event::{Change, Event};
 use ic_stable_structures::Storable as _;
 
@@ -170,4 +170,13 @@ fn a_link_is_read_as_it_was_written() {
     let bytes = link.to_bytes();
     assert_eq!(bytes.len(), 46);
     assert_eq!(Link::from_bytes(bytes), link);
+}
+
+#[test]
+fn the_place_that_stands_for_none_is_nobodys() {
+    let most = (1 << 40) - 2;
+    assert_eq!(from_place(to_place(most)), most);
+    for beyond in [most + 1, most + 2] {
+        assert!(std::panic::catch_unwind(|| to_place(beyond)).is_err());
+    }
 }

@@ -170,9 +170,31 @@ fn a_witness_shows_no_more_than_it_must() {
         let witness = tree.witness(&key);
         let is_there = number < 1_000;
         assert_eq!(witness.list_paths().len(), usize::from(is_there));
-        let bytes = serde_cbor::to_vec(&witness).unwrap().len();
-        assert!(bytes < 2_000, "{bytes}");
+        let bytes = serde_cbor::to_vec(&witness).unwrap();
+        assert!(bytes.len() < 2_000, "{}", bytes.len());
+        // One, or its two neighbours; of the first and the last key there is one.
+        let keys = labels(&serde_cbor::from_slice(&bytes).unwrap());
+        assert!(keys == 1 || !is_there && keys == 2, "{keys} are shown");
     }
+    let shown = |key: Key| {
+        let bytes = serde_cbor::to_vec(&tree.witness(&key)).unwrap();
+        labels(&serde_cbor::from_slice(&bytes).unwrap())
+    };
+    assert_eq!((shown([0; 32]), shown([0xff; 32])), (1, 1));
+    for between in 1..255 {
+        let mut key = [0; 32];
+        key[0] = between;
+        assert_eq!(shown(key), 2, "{between}");
+    }
+}
+
+/// How many keys a hash tree shows: nodes of the kind 2, as CBOR has them.
+fn labels(tree: &serde_cbor::Value) -> usize {
+    let serde_cbor::Value::Array(node) = tree else {
+        return 0;
+    };
+    let is_label = node.first() == Some(&serde_cbor::Value::Integer(2));
+    usize::from(is_label) + node.iter().map(labels).sum::<usize>()
 }
 
 #[test]
