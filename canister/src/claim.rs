@@ -11,7 +11,7 @@ use perun_protocol::{ChannelId, PartIdx, RefundClaim, State, Timestamp, Unverifi
 
 use crate::Adjudicator;
 use crate::channel::{Channel, Phase};
-use crate::clock::Uptime;
+use crate::clock::{Clock, Uptime};
 use crate::event::Change;
 use crate::finished::Finished;
 
@@ -132,9 +132,7 @@ impl Adjudicator {
 
     /// What is registered for a channel, `None` if nothing is.
     pub fn registered(&self, id: ChannelId, now: Timestamp) -> Option<Registered> {
-        let tick_ns = self.config().tick_ns();
-        let is_open = self.store.has_open_window();
-        let clock = self.store.clock().observe(now, tick_ns, is_open);
+        let clock = self.clock_at(now);
         let (claim, timeout, concluded) = match self.store.channel(id).map(|found| found.phase) {
             Some(Phase::Open { .. }) => return None,
             Some(Phase::Registered { claim, timeout, .. }) => (claim, clock.wall(timeout), false),
@@ -164,6 +162,49 @@ impl Adjudicator {
         claim.is_some_and(|claim| claim.is(state))
     }
 
+    /// Checks all of a claim for `state` (a refund claim if `None`) but its signatures, which cost, and
+    /// gives its channel.
+    pub(crate) fn check_claim(
+        &self,
+        id: ChannelId,
+        state: Option<&State>,
+        now: Timestamp,
+    ) -> Result<Channel, DisputeError> {
+        let Some(channel) = self.store.channel(id) else {
+            return Err(match self.finished(id) {
+                None => DisputeError::UnknownChannel,
+                Some(Finished { timeout: at, .. }) => {
+                    dispute::DisputeError::ChallengeElapsed { at }.into()
+                }
+            });
+        };
+        if state.is_some_and(|state| !state.has_shape_of(channel.params())) {
+            return Err(DisputeError::WrongShape);
+        }
+        let clock = self.clock_at(now);
+        // The rules count in uptime, the world in wall time.
+        let in_wall_time = |error| match error {
+            dispute::DisputeError::ChallengeElapsed { at }
+                if matches!(channel.phase(), Phase::Registered { .. }) =>
+            {
+                let at = clock.wall(Uptime(at));
+                dispute::DisputeError::ChallengeElapsed { at }
+            }
+            error => error,
+        };
+        channel
+            .would_register(state, clock.uptime(now))
+            .map_err(|error| DisputeError::from(in_wall_time(error)))?;
+        Ok(channel)
+    }
+
+    /// The clock at `now`, with the gap that only a message that changes something writes down.
+    fn clock_at(&self, now: Timestamp) -> Clock {
+        let tick_ns = self.config().tick_ns();
+        let is_open = self.store.has_open_window();
+        self.store.clock().observe(now, tick_ns, is_open)
+    }
+
     fn register_state(
         &mut self,
         signed: UnverifiedSignedState,
@@ -191,32 +232,9 @@ impl Adjudicator {
         state: Option<&State>,
         verify: impl FnOnce(&Channel) -> Result<Claim, DisputeError>,
     ) -> Result<(), DisputeError> {
-        let Some(mut channel) = self.store.channel(id) else {
-            return Err(match self.finished(id) {
-                None => DisputeError::UnknownChannel,
-                Some(Finished { timeout: at, .. }) => {
-                    dispute::DisputeError::ChallengeElapsed { at }.into()
-                }
-            });
-        };
-        if state.is_some_and(|state| !state.has_shape_of(channel.params())) {
-            return Err(DisputeError::WrongShape);
-        }
+        let mut channel = self.check_claim(id, state, now)?;
         let uptime = self.uptime(now);
         let clock = self.store.clock();
-        // The rules count in uptime, the world in wall time.
-        let in_wall_time = |error| match error {
-            dispute::DisputeError::ChallengeElapsed { at }
-                if matches!(channel.phase(), Phase::Registered { .. }) =>
-            {
-                let at = clock.wall(Uptime(at));
-                dispute::DisputeError::ChallengeElapsed { at }
-            }
-            error => error,
-        };
-        channel
-            .would_register(state, uptime)
-            .map_err(|error| DisputeError::from(in_wall_time(error)))?;
         let claim = verify(&channel)?;
         let standing = match channel.phase() {
             Phase::Registered { timeout, .. } => Some(*timeout),

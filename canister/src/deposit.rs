@@ -228,17 +228,7 @@ impl Adjudicator {
         else {
             return Ok(());
         };
-        if !matches!(channel.phase(), Phase::Open { .. }) {
-            return Err(DepositError::AlreadyRegistered);
-        }
-        let holding = channel.held(deposit.asset, deposit.part);
-        let holding = holding.expect("the place was checked against the params");
-        match expected_holding {
-            Some(expected) if *expected != holding => Err(DepositError::UnexpectedHolding {
-                holding: holding.units(),
-            }),
-            _ => Ok(()),
-        }
+        check_pull_for(channel, deposit.asset, deposit.part, *expected_holding)
     }
 
     /// Tells where to pay a deposit to, and how much.
@@ -274,5 +264,25 @@ impl Adjudicator {
             amount: amount.ok_or(DepositAccountError::AmountOverflow)?,
             fee,
         })
+    }
+}
+
+/// Whether an approval for a place that exists may be pulled into a channel.
+pub(crate) fn check_pull_for(
+    channel: &Channel,
+    asset: AssetIdx,
+    part: PartIdx,
+    expected_holding: Option<Amount>,
+) -> Result<(), DepositError> {
+    if !matches!(channel.phase(), Phase::Open { .. }) {
+        return Err(DepositError::AlreadyRegistered);
+    }
+    let holding = channel.held(asset, part);
+    let holding = holding.expect("the place was checked against the params");
+    match expected_holding {
+        Some(expected) if expected != holding => Err(DepositError::UnexpectedHolding {
+            holding: holding.units(),
+        }),
+        _ => Ok(()),
     }
 }

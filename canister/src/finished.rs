@@ -22,9 +22,10 @@ use crate::event::Change;
 /// How long the whole record is kept after the last payout: 30 days.
 pub const RETENTION_NS: u64 = 30 * 24 * 3_600 * 1_000_000_000;
 
-/// A channel with more events than this after its last claim keeps its whole record: who has money
+/// A channel whose last claim is not among so many of its last events keeps its whole record: who has money
 /// come and go for ever shall not make everybody search for what stood. An event that is passed over costs
-/// 5,000 instructions, and callers pay nothing.
+/// 5,000 instructions, and callers pay nothing. So does a channel of dozens of payouts, as of twelve
+/// participants about four assets; such channels are few.
 const MAX_LATE_EVENTS: usize = 48;
 
 /// What is still known of a finished channel.

@@ -3,19 +3,22 @@
 use candid::Principal;
 use icrc_ledger_types::icrc21::errors::Icrc21Error;
 use perun_canister_api::{
-    Asset, Claim, ConcludeRequest, DepositRequest, DepositSource, DisputeRequest, Rank,
-    WithdrawRequest, convert,
+    Asset, Claim, ConcludeRequest, DepositError, DepositRequest, DepositSource, DisputeError,
+    DisputeRequest, Rank, WithdrawRequest, convert,
 };
-use perun_protocol::dispute::DisputeError;
+use perun_protocol::dispute::covered;
 use perun_protocol::encoding::Canonical as _;
 use perun_protocol::{
-    Account, AssetId, Balances, ChannelId, Params, PartIdx, State, Timestamp, UnverifiedSignedState,
+    Account, Amount, AssetId, Balances, ChannelId, Params, PartIdx, State, Timestamp,
+    UnverifiedSignedState,
 };
 
 use super::message::{Message, duration};
 use super::{unavailable, unsupported};
 use crate::Adjudicator;
-use crate::channel::Phase;
+use crate::channel::{Channel, Phase};
+use crate::deposit::check_pull_for;
+use crate::journal::{Entry, Kind};
 use crate::text::{AccountText, PrincipalText};
 
 const NO_RETURN: &str = "This cannot be taken back.";
@@ -26,6 +29,7 @@ const LOCKED: &str = "The money is credited to this participant, and locked in t
     the participant after a refund claim and the challenge duration.";
 const LATE: &str = "A claim is registered, which this money changes nothing about: it is credited to \
     this participant, who can withdraw it as soon as the channel is concluded.";
+const AFTER_THE_END: &str = "The channel is concluded: the money is credited to this participant, who can withdraw it at once.";
 const NEWER_WINS: &str = "Until the challenge duration is over, anybody can hand in a newer state \
     signed by all participants, which then counts instead; after that it is final.";
 
@@ -38,51 +42,53 @@ impl Adjudicator {
             .map_err(|error| unavailable(format!("the params are refused: {error:?}")))?;
         let part = PartIdx::new(request.part);
         let Asset::Icrc(ledger) = request.asset;
-        let has_asset =
-            convert::asset(request.asset).is_some_and(|asset| params.asset_idx(&asset).is_some());
-        if params.participant(part).is_none() || !has_asset {
+        let asset = convert::asset(request.asset).and_then(|asset| params.asset_idx(&asset));
+        let (Some(asset), Some(_)) = (asset, params.participant(part)) else {
             return Err(unavailable(
                 "the channel has no such participant or asset".into(),
             ));
-        }
+        };
         let id = params.id();
-        let is_open = match self.store.channel(id) {
-            Some(channel) => matches!(channel.phase(), Phase::Open { .. }),
-            None => self.store.finished(id).is_none(),
-        };
+        let channel = self.channel_of(id, &params);
         let message = Message::new("Deposit into a payment channel");
-        let message = match &request.source {
-            DepositSource::Approval { amount: 0, .. } => {
-                return Err(unavailable("there is nothing to deposit".into()));
-            }
-            DepositSource::Approval { .. } if !is_open => {
-                return Err(unavailable(
-                    "a claim is registered, so nothing is pulled into the channel any more".into(),
-                ));
-            }
-            DepositSource::Approval {
-                from_subaccount,
-                amount,
-                ..
-            } => {
-                let from = match from_subaccount {
-                    None => "your default account".into(),
-                    Some(subaccount) => format!("your subaccount {}", hex(subaccount)),
-                };
-                message
-                    .text("Amount", units(*amount))
-                    .text("From", format!("{from}, by your approval"))
-            }
-            DepositSource::DepositAccount => {
-                let account = Account::of_deposit_for(self.name(), id, part);
-                message
-                    .text(
-                        "Amount",
-                        "all in the deposit account, less the ledger's fee",
-                    )
-                    .text("From", AccountText(&convert::account_to_candid(&account)))
-            }
-        };
+        let message =
+            match &request.source {
+                DepositSource::Approval { amount: 0, .. } => {
+                    return Err(unavailable("there is nothing to deposit".into()));
+                }
+                DepositSource::Approval {
+                    from_subaccount,
+                    amount,
+                    expected_holding,
+                } => {
+                    let expected = expected_holding.map(Amount::new);
+                    check_pull_for(&channel, asset, part, expected).map_err(|refused| {
+                        unavailable(match refused {
+                        DepositError::UnexpectedHolding { holding } => {
+                            format!("{} are there already", units(holding))
+                        }
+                        _ => "a claim is registered, so nothing is pulled into the channel any more"
+                            .into(),
+                    })
+                    })?;
+                    let from = match from_subaccount {
+                        None => "your default account".into(),
+                        Some(subaccount) => format!("your subaccount {}", hex(subaccount)),
+                    };
+                    message
+                        .text("Amount", units(*amount))
+                        .text("From", format!("{from}, by your approval"))
+                }
+                DepositSource::DepositAccount => {
+                    let account = Account::of_deposit_for(self.name(), id, part);
+                    message
+                        .text(
+                            "Amount",
+                            "all in the deposit account, less the ledger's fee",
+                        )
+                        .text("From", AccountText(&convert::account_to_candid(&account)))
+                }
+            };
         let message = message
             .text("Ledger of the token", PrincipalText(&ledger))
             .text("Ledger's fee", self.fee_text(ledger));
@@ -93,7 +99,11 @@ impl Adjudicator {
                 u64::from(params.challenge_duration().secs()),
             )
             .effect(&[
-                if is_open { LOCKED } else { LATE },
+                match channel.phase() {
+                    Phase::Open { .. } => LOCKED,
+                    Phase::Registered { .. } => LATE,
+                    Phase::Concluded { .. } => AFTER_THE_END,
+                },
                 NO_RETURN,
                 UNNAMED_TOKEN,
             ]))
@@ -107,7 +117,10 @@ impl Adjudicator {
         match &request.claim {
             Claim::Refund { channel, part, .. } => {
                 let id = channel_id(channel)?;
-                self.check_claim(id, None, now).map_err(unavailable)?;
+                let known = self.check_claim(id, None, now).map_err(refused)?;
+                if known.params().participant(PartIdx::new(*part)).is_none() {
+                    return Err(unavailable("the channel has no such participant".into()));
+                }
                 let message = Message::new("Claim back the deposits of a payment channel");
                 let message = of_channel(message, id)
                     .text("Claimed by", format!("participant {part} (counted from 0)"));
@@ -121,7 +134,7 @@ impl Adjudicator {
             Claim::State(bytes) => {
                 let state = state(bytes)?;
                 self.check_claim(state.channel(), Some(&state), now)
-                    .map_err(unavailable)?;
+                    .map_err(refused)?;
                 let message = Message::new(match state.is_final() {
                     false => "Dispute: register a state of a payment channel",
                     true => "Conclude a payment channel by its final state",
@@ -154,24 +167,8 @@ impl Adjudicator {
         let mut message = Message::new("Disputes: register claims about many payment channels")
             .text("How many", requests.len());
         for (index, request) in requests.iter().enumerate() {
-            let (id, state) = match &request.claim {
-                Claim::Refund { channel, .. } => (channel_id(channel)?, None),
-                Claim::State(bytes) => {
-                    let state = state(bytes)?;
-                    (state.channel(), Some(state))
-                }
-            };
-            let version = state.as_ref().map(|state| state.version().number());
-            let rank = rank_text(version.map_or(Rank::Refund, Rank::State));
-            let is_final = state.as_ref().is_some_and(State::is_final);
-            let ends = if is_final { ", final" } else { "" };
-            let refused = self.check_claim(id, state.as_ref(), now);
-            let refused = refused.map_or_else(
-                |why| format!(", would be refused: {why}"),
-                |()| String::new(),
-            );
             let name = format!("Claim {}", index + 1);
-            message = message.text(name, format!("{rank}{ends} of channel {id}{refused}"));
+            message = message.text(name, self.line_about(request, now));
         }
         Ok(message.effect(&[
             "Each claim is judged by itself. A final state concludes its channel at once.",
@@ -195,11 +192,16 @@ impl Adjudicator {
                         "the state is not final, or of another channel".into(),
                     ));
                 }
-                if !self.is_concluded_by(&state) {
-                    self.check_claim(id, Some(&state), now)
-                        .map_err(unavailable)?;
-                }
-                (self.of_state(message, &state), AT_ONCE)
+                let how = if self.is_concluded_by(&state) {
+                    ALREADY
+                } else {
+                    self.check_claim(id, Some(&state), now).map_err(refused)?;
+                    AT_ONCE
+                };
+                (self.of_state(message, &state), how)
+            }
+            None if self.registered(id, now).is_none() => {
+                return Err(unavailable("nothing is registered for this channel".into()));
             }
             None => (
                 of_channel(message, id),
@@ -229,10 +231,23 @@ impl Adjudicator {
         let place = asset.and_then(|asset| Some((asset, channel.held(asset, part)?)));
         let (asset, held) = place
             .ok_or_else(|| unavailable("the channel has no such participant or asset".into()))?;
+        if request.receiver.owner == self.me() {
+            return Err(unavailable(
+                "this canister itself can receive nothing".into(),
+            ));
+        }
+        let is_paid_by =
+            |entry: &Entry| matches!(entry.kind, Kind::Payout { .. }) && entry.part == part;
+        let under_way = self
+            .in_flight(id, asset)
+            .and_then(|number| self.entry(number));
         let amount = match channel.phase() {
-            Phase::Concluded { .. } if held.is_zero() => match self.in_flight(id, asset) {
+            Phase::Concluded { .. } if held.is_zero() => match under_way.filter(is_paid_by) {
                 None => return Err(nothing()),
-                Some(_) => "what is on its way already".into(),
+                Some(entry) => format!(
+                    "nothing more: {} are on their way, wherever they were sent",
+                    units(entry.amount.units())
+                ),
             },
             Phase::Concluded { .. } => units(held.units()),
             Phase::Open { .. } | Phase::Registered { .. } => {
@@ -258,36 +273,46 @@ impl Adjudicator {
             ]))
     }
 
-    /// Whether a claim would be registered if its signatures hold; otherwise says why not.
-    fn check_claim(
-        &self,
-        id: ChannelId,
-        state: Option<&State>,
-        now: Timestamp,
-    ) -> Result<(), String> {
-        let Some(channel) = self.store.channel(id) else {
-            return Err(match self.store.finished(id) {
-                None => "nothing was deposited into such a channel".into(),
-                Some(_) => OVER.into(),
-            });
+    /// One of many claims, in a line: what it is, and why it would be refused if so.
+    fn line_about(&self, request: &DisputeRequest, now: Timestamp) -> String {
+        let (id, state) = match &request.claim {
+            Claim::Refund { channel, .. } => (channel_id(channel), None),
+            Claim::State(bytes) => match state(bytes) {
+                Ok(state) => (Ok(state.channel()), Some(state)),
+                Err(error) => (Err(error), None),
+            },
         };
-        if state.is_some_and(|state| !state.has_shape_of(channel.params())) {
-            return Err("the state has not as many assets or participants as the channel".into());
-        }
-        match channel.would_register(state, self.uptime(now)) {
-            Ok(_) => Ok(()),
-            Err(DisputeError::ChallengeElapsed { .. }) => Err(OVER.into()),
-            Err(error) => Err(error.to_string()),
-        }
+        let Ok(id) = id else {
+            return "none that decodes: would be refused".into();
+        };
+        let version = state.as_ref().map(|state| state.version().number());
+        let rank = rank_text(version.map_or(Rank::Refund, Rank::State));
+        let is_final = state.as_ref().is_some_and(State::is_final);
+        let ends = if is_final { ", final" } else { "" };
+        let refused = match self.check_claim(id, state.as_ref(), now) {
+            Ok(_) => String::new(),
+            Err(error) => format!(", would be refused: {}", why(error)),
+        };
+        format!("{rank}{ends} of channel {id}{refused}")
     }
 
-    /// Tells what a state says.
+    /// Tells what a state says, and what is paid if it stands.
     fn of_state(&self, message: Message, state: &State) -> Message {
         let message =
             of_channel(message, state.channel()).text("Version", state.version().number());
         let channel = self.store.channel(state.channel());
         let assets = channel.as_ref().map(|channel| channel.params().assets());
-        payouts(message, &state.allocation().balances, assets)
+        let held = match channel.as_ref().map(Channel::phase) {
+            Some(Phase::Open { holdings: held } | Phase::Registered { held, .. }) => Some(held),
+            Some(Phase::Concluded { .. }) | None => None,
+        };
+        match held.filter(|held| covered(held, state.funding()).is_err()) {
+            None => payouts(message, &state.allocation().balances, assets),
+            Some(held) => {
+                let missing = "deposits that were not made: those that were go back";
+                payouts(message.text("Rests on", missing), held, assets)
+            }
+        }
     }
 
     /// Tells what is registered by now.
@@ -317,11 +342,49 @@ impl Adjudicator {
     }
 }
 
-const OVER: &str = "the time to refute is over";
 const AT_ONCE: &str = "If all signatures hold, the channel is concluded at once and for good, and \
     these amounts can be withdrawn.";
+const ALREADY: &str = "It is concluded by this state already: this call changes nothing.";
 const SURPLUS: &str =
     "Deposits beyond those that a state rests on go back to the participants they are for.";
+
+/// Why a claim would be refused, in words.
+fn why(refused: DisputeError) -> String {
+    match refused {
+        DisputeError::Malformed { reason } => reason,
+        DisputeError::UnknownChannel => "nothing was deposited into such a channel".into(),
+        DisputeError::WrongShape => {
+            "the state has not as many assets or participants as the channel".into()
+        }
+        DisputeError::ChallengeElapsed { .. } => "the time to refute is over".into(),
+        DisputeError::Outdated {
+            registered,
+            submitted,
+        } => format!(
+            "{} is registered, {} is not newer",
+            rank_text(registered),
+            rank_text(submitted)
+        ),
+        DisputeError::InsufficientFunding {
+            asset,
+            part,
+            held,
+            needed,
+        } => format!(
+            "participant {part} has deposited {held} of asset {asset}, the state rests on {needed}"
+        ),
+        DisputeError::LockedUnsupported => {
+            "states with locked amounts cannot be enforced yet".into()
+        }
+        DisputeError::SignatureCount { .. } | DisputeError::WrongSignature { .. } => {
+            "its signatures are not good".into()
+        }
+    }
+}
+
+fn refused(error: DisputeError) -> Icrc21Error {
+    unavailable(why(error))
+}
 
 fn of_channel(message: Message, id: ChannelId) -> Message {
     let short = format!("{id:.8}").replace('…', "...");

@@ -100,6 +100,7 @@ fn every_call_is_explained_as_it_is_written_here() {
     asked.ask("of a subaccount", "deposit", by(approval(Some([7; 32]), 1)));
     asked.ask("by account, for a third", "deposit", many.by_account(1, 2));
     asked.ask("of nothing", "deposit", by(approval(None, 0)));
+    asked.ask("once more", "deposit", open.by_approval_once(0, BOB, 5));
     asked.ask(
         "late, by approval",
         "deposit",
@@ -147,6 +148,13 @@ fn every_call_is_explained_as_it_is_written_here() {
     signed.state = state_of_two.unwrap();
     let claim = Claim::State(ByteBuf::from(signed.encode()));
     asked.ask("of another shape", "dispute", DisputeRequest { claim });
+    let uncovered = open.disputing(0, &[30, 100], &[30, 100]);
+    asked.ask("version 0, not covered", "dispute", uncovered);
+    let mut nobody = open.refund_claim(ALICE);
+    if let Claim::Refund { part, .. } = &mut nobody.claim {
+        *part = 2;
+    }
+    asked.ask("of nobody", "dispute", nobody);
     asked.ask(
         "an unknown channel",
         "dispute",
@@ -167,13 +175,11 @@ fn every_call_is_explained_as_it_is_written_here() {
         state(3),
         unknown.refund_claim(BOB),
         owing.refund_claim(BOB),
+        DisputeRequest {
+            claim: Claim::State(ByteBuf::from([9])),
+        },
     ];
     asked.ask("some", "dispute_many", claims.to_vec());
-    asked.ask(
-        "a hundred",
-        "dispute_many",
-        vec![open.refund_claim(ALICE); 100],
-    );
     asked.ask(
         "too many",
         "dispute_many",
@@ -183,6 +189,9 @@ fn every_call_is_explained_as_it_is_written_here() {
     asked.ask("by a final state", "conclude", last(3));
     asked.ask("before the end", "conclude", disputed.concluding_elapsed());
     asked.ask("concluded", "conclude", owing.concluding_elapsed());
+    asked.ask("not registered", "conclude", open.concluding_elapsed());
+    asked.ask("unknown", "conclude", unknown.concluding_elapsed());
+    asked.ask("late", "deposit", owing.by_account(0, ALICE));
     let outdated = disputed.concluding(3, &[1, 100], &[1, 100]);
     asked.ask("outdated", "conclude", outdated);
     let again = owing.concluding(1, &[100, 100], &[100, 100]);
@@ -211,6 +220,8 @@ fn every_call_is_explained_as_it_is_written_here() {
         subaccount: Some([3; 32]),
     };
     asked.ask("not concluded", "withdraw", to_subaccount);
+    let to_itself = owing.withdrawing(0, ALICE, world.adjudicator);
+    asked.ask("to the adjudicator", "withdraw", to_itself);
     let mut nobody = owing.withdrawing(0, ALICE, user(9));
     nobody.part = 2;
     asked.ask("no such participant", "withdraw", nobody);
@@ -251,6 +262,9 @@ fn every_call_is_explained_as_it_is_written_here() {
     let text = asked.text;
 
     world.advance(Duration::from_secs(40 * 86_400));
+    // Whoever comes finishes what is over.
+    world.mutate(|_, _| ());
+    assert_eq!(world.info().channels, 3);
     let mut asked = Asked {
         world: &world,
         text,
@@ -261,6 +275,30 @@ fn every_call_is_explained_as_it_is_written_here() {
     asked.ask("paid out", "dispute", owing.refund_claim(ALICE));
     asked.ask("paid out, late", "deposit", owing.by_account(0, ALICE));
     assert_said("consent.md", &asked.text);
+}
+
+/// Also before a message has written down for how long nothing ran.
+#[test]
+fn a_gap_does_not_count_for_an_explanation_either() {
+    let mut world = World::new();
+    let channel = world.funded(1, [100, 100]);
+    let claim = |version| channel.disputing(version, &[50, 150], &[100, 100]);
+    world.dispute(claim(1)).unwrap();
+    world.stall(Duration::from_secs(2 * u64::from(CHALLENGE_S)));
+    assert!(consent(&world, "dispute", claim(2), None).is_ok());
+    world.dispute(claim(2)).unwrap();
+}
+
+#[test]
+fn the_longest_batch_is_explained_claim_by_claim() {
+    let mut world = World::new();
+    let channel = world.funded(1, [100, 100]);
+    let claims = |count| vec![channel.refund_claim(ALICE); count];
+    let text = match consent(&world, "dispute_many", claims(100), None) {
+        Ok(ConsentMessage::GenericDisplayMessage(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(text.matches("`a refund claim of channel 0x").count(), 100);
 }
 
 #[test]
