@@ -13,7 +13,7 @@ use crate::Adjudicator;
 /// | what bounds it | allows |
 /// |---|---|
 /// | a slice of 2 G instructions, at 8.7 M for two signatures | 230 |
-/// | the answer of 2 MiB: an entry that is taken tells the state that came with it, of 40 KiB together; one that is refused some hundred bytes | more |
+/// | the answer of 2 MiB: the states that are taken come back, 40 KiB together, and some hundred bytes each | more |
 pub const MAX_DISPUTES: usize = 100;
 
 /// The longest request of that many, in bytes: a hundred claims of two participants take 24 KiB. Nothing
@@ -22,8 +22,8 @@ pub const MAX_DISPUTES: usize = 100;
 ///
 /// So a message ends in the round in which it begins: up to 2 G instructions are one slice. The same is true
 /// of every other message that writes an event: none verifies more than sixteen signatures, reads more than
-/// 48 events of a channel (a batch: for each claim), closes more than a hundred windows or finishes more than one channel. An event
-/// has the time of the round in which its message began. Were it in the log only rounds later, a certificate
+/// 48 events of a channel (a batch: for each claim), closes more than a hundred windows or finishes more
+/// than one channel. An event has the time of the round in which its message began. Were it in the log only rounds later, a certificate
 /// from between would be younger than the event and not show it; as it is, **a certificate shows every event
 /// whose time is before its own**.
 pub const MAX_BATCH_BYTES: usize = 40 * 1024;

@@ -10,7 +10,7 @@
 //! There is a line only for what an operator should look at, and no stranger can fill the log: what a
 //! caller can bring about is said at most once a minute, with how often it was left out. What breaks an
 //! invariant traps, and the system logs traps itself. So it does if a message does not decode; but that
-//! of a user is not even accepted, so only a canister, which pays for each, can bring that about.
+//! of a user is not accepted by any honest node, and a canister pays for each.
 
 use std::cell::Cell;
 use std::fmt::{self, Write as _};

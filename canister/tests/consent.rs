@@ -10,7 +10,7 @@ use icrc_ledger_types::icrc21::requests::{
 use icrc_ledger_types::icrc21::responses::{ConsentInfo, ConsentMessage, Value};
 use perun_canister::batch::MAX_BATCH_BYTES;
 use perun_canister::consent::{METHODS, SupportedStandard};
-use perun_canister_api::{Asset, DisputeManyError, DisputeRequest, DisputeResult};
+use perun_canister_api::{Asset, Claim, DisputeManyError, DisputeRequest, DisputeResult};
 use world::{ALICE, BOB, World, dispute_with, user};
 
 type Answer = Result<ConsentInfo, Icrc21Error>;
@@ -144,8 +144,11 @@ fn a_final_state_says_that_it_is_the_end() {
             "`9`",
         ],
     );
+    world
+        .dispute(channel.disputing(1, &[50, 150], &[100, 100]))
+        .unwrap();
     let text = markdown(&mut world, "conclude", channel.concluding_elapsed());
-    assert_says(&text, &["what is registered is final", "`nothing`"]);
+    assert_says(&text, &["what is registered is final", "`version 1, which"]);
 }
 
 #[test]
@@ -189,8 +192,13 @@ fn the_longest_batch_can_be_explained() {
     let state = channel.signed(1, &[1; 16], &[1; 16]);
     let claims = |count| vec![dispute_with(&state); count];
     let length = |count| candid::encode_one(claims(count)).unwrap().len();
-    let most = (1..).take_while(|&count| length(count) <= MAX_BATCH_BYTES);
-    let claims = claims(most.count());
+    let most = (1..).take_while(|&count| length(count + 1) <= MAX_BATCH_BYTES);
+    let mut claims = claims(most.count());
+    let rest = MAX_BATCH_BYTES - candid::encode_one(&claims).unwrap().len();
+    // A claim that is none: its case, and the length in two bytes.
+    let claim = Claim::State(vec![7; rest - 3].into());
+    claims.push(DisputeRequest { claim });
+    assert_eq!(candid::encode_one(&claims).unwrap().len(), MAX_BATCH_BYTES);
     let text = markdown(&mut world, "dispute_many", &claims);
     assert_says(&text, &["would be refused: nothing was deposited"]);
     let judged: Result<Vec<DisputeResult>, DisputeManyError> = world.call("dispute_many", claims);

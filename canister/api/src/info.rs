@@ -73,8 +73,8 @@ pub struct Info {
 pub struct Policy {
     /// The most claims that one `dispute_many` may carry.
     pub max_disputes: u32,
-    /// The longest request of `dispute_many` that is decoded, in bytes; of all other methods it is
-    /// `max_request_bytes`.
+    /// The longest request of `dispute_many` that is decoded, in bytes, and 1024 bytes less than the longest
+    /// to explain a call (ICRC-21); of all other methods it is `max_request_bytes`.
     pub max_batch_bytes: u32,
     /// The most ledgers that may be served.
     pub max_ledgers: u32,

@@ -141,6 +141,17 @@ const PRIMITIVES: [(&str, Primitive); 17] = [
 ];
 const PRINCIPAL: i64 = -24;
 
+/// Every number of a fixed width says its own place.
+const _: () = {
+    let mut place = 0;
+    while place < PRIMITIVES.len() {
+        if let Primitive::Fixed { place: said, .. } = PRIMITIVES[place].1 {
+            assert!(said as usize == place);
+        }
+        place += 1;
+    }
+};
+
 impl Primitive {
     pub const NAT8: Self = Self::fixed(4, 1);
 

@@ -40,7 +40,7 @@ pub struct Book {
     pub held: Table,
     /// The entry under way for each asset.
     in_flight: Vec<Option<u64>>,
-    /// When nothing was left to be paid for the first time.
+    /// When the last payout was made that left nothing.
     paid_out_ns: Option<u64>,
 }
 

@@ -397,3 +397,18 @@ fn ledger_init() -> LedgerInit {
 pub fn no_arguments() -> Vec<u8> {
     candid::encode_args(()).unwrap()
 }
+
+/// The methods that are promised, and whether they take an argument.
+pub fn methods() -> Vec<(String, bool)> {
+    const PROMISE: &str = include_str!("../../../candid/adjudicator.did");
+    let promise = candid_parser::utils::CandidSource::Text(PROMISE).load();
+    let (types, service) = promise.expect("the promise is Candid");
+    let service = service.expect("the promise is a service");
+    let methods = types.as_service(&service).expect("it is a service").iter();
+    methods
+        .map(|(name, method)| {
+            let method = types.as_func(method).expect("a method is a function");
+            (name.clone(), !method.args.is_empty())
+        })
+        .collect()
+}
