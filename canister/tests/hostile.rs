@@ -347,7 +347,7 @@ fn a_claim_on_a_finished_channel_costs_little_to_refuse() {
     // As many events as a finished channel can have behind its last claim.
     let account = convert::account_to_candid(&concluded.deposit_account(ALICE));
     for _ in 0..LATE_EVENTS / 2 {
-        world.transfer(0, user(0), account.clone(), 30);
+        world.transfer(0, user(0), account, 30);
         world.deposit(sweep.clone()).unwrap();
         world.withdraw(payout.clone()).unwrap();
     }

@@ -6,9 +6,8 @@ use icrc_ledger_types::icrc21::requests::{
     ConsentMessageMetadata, ConsentMessageRequest, ConsentMessageSpec,
 };
 use icrc_ledger_types::icrc21::responses::ConsentMessage;
-use perun_canister::consent::METHODS;
 
-use crate::rules::{ALICE, BOB, World, user};
+use crate::rules::World;
 
 fn consent(world: &World, method: &str, argument: impl CandidType) -> Result<String, Icrc21Error> {
     let request = ConsentMessageRequest {
