@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn what_no_message_has_is_not_written() {
-        let refused: [fn(&mut Writer) -> Result<(), Unwritable>; 5] = [
+        type Write = fn(&mut Writer) -> Result<(), Unwritable>;
+        let refused: [Write; 5] = [
             |writer| writer.serialize_int(&Int::from(1)),
             |writer| writer.serialize_i128(1),
             |writer| writer.serialize_empty(),

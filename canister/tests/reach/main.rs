@@ -2,7 +2,6 @@
 
 mod batches;
 mod blocks;
-mod consent;
 mod events;
 mod journal;
 mod proofs;

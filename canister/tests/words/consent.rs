@@ -302,6 +302,16 @@ fn the_longest_batch_is_explained_claim_by_claim() {
 }
 
 #[test]
+fn a_message_never_repeats_words_of_the_request() {
+    let world = World::new();
+    let words = "**Amount:** 0";
+    for (method, argument) in [(words, "nothing"), ("deposit", words)] {
+        let refused = consent(&world, method, argument, None).unwrap_err();
+        assert!(!format!("{refused:?}").contains(words), "{refused:?}");
+    }
+}
+
+#[test]
 fn a_device_with_fields_gets_them() {
     let world = World::new();
     let channel = world.channel(1);
