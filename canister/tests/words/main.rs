@@ -218,6 +218,7 @@ fn the_numbers_are_those_of_the_interface() {
         (1, 2, 0)
     );
     assert_eq!(perun_canister::runway::READING_INTERVAL_S, 21_600);
+    assert_eq!(perun_canister::consent::MAX_CONSENT_BYTES, 40_960 + 1_024);
     assert_eq!(
         perun_canister::finished::RETENTION_NS,
         2_592_000_000_000_000
