@@ -259,6 +259,7 @@ fn every_call_is_explained_as_it_is_written_here() {
         disputed.concluding_elapsed(),
     );
     asked.ask("on its way", "withdraw", payout(BOB));
+    asked.ask("another's is on its way", "withdraw", payout(ALICE));
     let text = asked.text;
 
     world.advance(Duration::from_secs(40 * 86_400));
