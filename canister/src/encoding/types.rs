@@ -141,17 +141,6 @@ const PRIMITIVES: [(&str, Primitive); 17] = [
 ];
 const PRINCIPAL: i64 = -24;
 
-/// Every number of a fixed width says its own place.
-const _: () = {
-    let mut place = 0;
-    while place < PRIMITIVES.len() {
-        if let Primitive::Fixed { place: said, .. } = PRIMITIVES[place].1 {
-            assert!(said as usize == place);
-        }
-        place += 1;
-    }
-};
-
 impl Primitive {
     pub const NAT8: Self = Self::fixed(4, 1);
 
@@ -248,5 +237,19 @@ fn one(bytes: &mut Bytes<'_>, length: u64) -> Result<Type, Wrong> {
         Some((_, primitive)) => Ok(Type::Primitive(*primitive)),
         None if opcode == PRINCIPAL => Ok(Type::Primitive(Primitive::Principal)),
         None => Err("there is no such type"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_of_a_fixed_width_says_its_place() {
+        for (place, (name, primitive)) in PRIMITIVES.into_iter().enumerate() {
+            if let Primitive::Fixed { place: said, .. } = primitive {
+                assert_eq!(usize::from(said), place, "{name}");
+            }
+        }
     }
 }

@@ -187,4 +187,12 @@ mod tests {
             assert!(writer.0.is_empty());
         }
     }
+
+    #[test]
+    fn a_blob_in_a_record_has_its_length_before_it() {
+        let mut writer = Writer(Vec::new());
+        let mut parts = writer.serialize_struct().unwrap();
+        parts.serialize_blob(&[7, 8]).unwrap();
+        assert_eq!(writer.0, [2, 7, 8]);
+    }
 }
