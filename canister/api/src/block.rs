@@ -289,4 +289,50 @@ mod tests {
             parent = Some(hash);
         }
     }
+
+    fn block_of(event: Event) -> ICRC3Value {
+        let record = EventRecord {
+            index: 0,
+            at_ns: 1,
+            channel: ByteBuf::from([1; 32]),
+            event,
+        };
+        block(&record, None)
+    }
+
+    #[test]
+    fn every_kind_of_event_has_its_type_of_block() {
+        let types: Vec<_> = events()
+            .into_iter()
+            .map(|event| match block_of(event) {
+                ICRC3Value::Map(fields) => fields["btype"].clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let [deposited, registered, refuted, concluded, withdrawn] =
+            BLOCK_TYPES.map(|name| ICRC3Value::Text(name.into()));
+        let deposits = [deposited.clone(), deposited];
+        let payouts = [withdrawn.clone(), withdrawn.clone(), withdrawn];
+        let expected = [&deposits[..], &[registered, refuted, concluded], &payouts].concat();
+        assert_eq!(types, expected);
+    }
+
+    #[test]
+    fn the_default_subaccount_is_written_in_one_way() {
+        let paid_to = |subaccount| {
+            block_of(Event::Withdrawn {
+                asset: Asset::Icrc(Principal::from_slice(&[1, 2, 3])),
+                part: 1,
+                receiver: Account {
+                    owner: Principal::from_slice(&[4]),
+                    subaccount,
+                },
+                paid: 5,
+                fee: 6,
+                block: None,
+            })
+        };
+        assert_eq!(paid_to(None), paid_to(Some([0; 32])));
+        assert_ne!(paid_to(None), paid_to(Some([7; 32])));
+    }
 }
