@@ -5,11 +5,13 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use perun_client::Event as LogEvent;
 use perun_client::store::MemoryStore;
 use perun_protocol::ChannelId;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::fragile::{Death, FragileStore, FragileTransport};
 use crate::world::*;
@@ -120,10 +122,16 @@ async fn pay_and_close(alice: &Person, bob: &Person, book: &Mutex<Book>) {
         pay(&channel, amount).await;
         book.lock().unwrap().settled.push(next);
     }
-    // An order to close is not stored; whoever has none gives it again.
-    if let Some(channel) = alice.client.channel(&id) {
-        let _ = soon("the end", channel.close()).await;
-    }
+    // An order to close is not stored, and who has risen gives none without having heard of the peer
+    // (`CommandError::NoLink`): it is given again.
+    soon("the end", async {
+        while let Some(channel) = alice.client.channel(&id)
+            && channel.close().await.is_err()
+        {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
     wait_until_closed(alice, bob).await;
 }
 
