@@ -23,9 +23,9 @@ pub const MAX_DISPUTES: usize = 100;
 /// So a message ends in the round in which it begins: up to 2 G instructions are one slice. The same is true
 /// of every other message that writes an event: none verifies more than sixteen signatures, reads more than
 /// 48 events of a channel (a batch: for each claim), closes more than a hundred windows or finishes more
-/// than one channel. An event has the time of the round in which its message began. Were it in the log only rounds later, a certificate
-/// from between would be younger than the event and not show it; as it is, **a certificate shows every event
-/// whose time is before its own**.
+/// than one channel. An event has the time of the round in which its message began. Were it in the log only
+/// rounds later, a certificate from between would be younger than the event and not show it; as it is,
+/// **a certificate shows every event whose time is before its own**.
 pub const MAX_BATCH_BYTES: usize = 40 * 1024;
 
 impl Adjudicator {

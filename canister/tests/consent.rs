@@ -4,29 +4,17 @@ mod world;
 
 use candid::{CandidType, Principal};
 use icrc_ledger_types::icrc21::errors::Icrc21Error;
-use icrc_ledger_types::icrc21::requests::{
-    ConsentMessageMetadata, ConsentMessageRequest, ConsentMessageSpec, DisplayMessageType,
-};
+use icrc_ledger_types::icrc21::requests::DisplayMessageType;
 use icrc_ledger_types::icrc21::responses::{ConsentInfo, ConsentMessage, Value};
 use perun_canister::batch::MAX_BATCH_BYTES;
 use perun_canister::consent::{METHODS, SupportedStandard};
 use perun_canister_api::{Asset, Claim, DisputeManyError, DisputeRequest, DisputeResult};
-use world::{ALICE, BOB, World, dispute_with, user};
+use world::{ALICE, BOB, World, dispute_with, explaining, user};
 
 type Answer = Result<ConsentInfo, Icrc21Error>;
 
 fn ask_raw(world: &mut World, method: &str, arg: Vec<u8>, device: DisplayMessageType) -> Answer {
-    let request = ConsentMessageRequest {
-        method: method.into(),
-        arg,
-        user_preferences: ConsentMessageSpec {
-            metadata: ConsentMessageMetadata {
-                language: "de".into(),
-                utc_offset_minutes: Some(60),
-            },
-            device_spec: Some(device),
-        },
-    };
+    let request = explaining(method, arg, Some(device));
     // A cold signer asks as nobody.
     let method = "icrc21_canister_call_consent_message";
     world.call_as(Principal::anonymous(), method, request)
@@ -258,12 +246,8 @@ fn what_there_is_no_message_for_is_named() {
 
 #[test]
 fn the_canister_tells_its_standards() {
-    let world = World::new();
-    let no_arguments = world::no_arguments();
-    let method = "icrc10_supported_standards";
-    let mut ic = world.ic;
-    let reply = ic.query(user(0), world.adjudicator, method, no_arguments);
-    let standards: Vec<SupportedStandard> = candid::decode_one(&reply.unwrap()).unwrap();
+    let mut world = World::new();
+    let standards: Vec<SupportedStandard> = world.ask("icrc10_supported_standards", ());
     let names: Vec<_> = standards.iter().map(|kept| kept.name.as_str()).collect();
     assert_eq!(names, ["ICRC-3", "ICRC-10", "ICRC-21"]);
 }

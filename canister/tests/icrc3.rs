@@ -2,7 +2,7 @@
 
 mod world;
 
-use candid::{Nat, Principal};
+use candid::Nat;
 use ic_certification::{HashTree, LookupResult};
 use icrc_ledger_types::icrc::generic_value::ICRC3Value;
 use icrc_ledger_types::icrc3::archive::{GetArchivesArgs, GetArchivesResult};
@@ -12,16 +12,10 @@ use icrc_ledger_types::icrc3::blocks::{
 use perun_canister_api::BLOCK_TYPES;
 use serde_bytes::ByteBuf;
 use world::payout::concluded;
-use world::{BOB, World, no_arguments, user};
+use world::{BOB, World, user};
 
 fn tip(world: &mut World) -> Option<ICRC3DataCertificate> {
-    let asked = world.ic.query(
-        Principal::anonymous(),
-        world.adjudicator,
-        "icrc3_get_tip_certificate",
-        no_arguments(),
-    );
-    candid::decode_one(&asked.unwrap()).unwrap()
+    world.ask("icrc3_get_tip_certificate", ())
 }
 
 fn blocks(world: &mut World) -> GetBlocksResult {
@@ -77,13 +71,7 @@ fn without_a_block_there_is_no_tip() {
     world.funded(1, [10, 20]);
     assert!(tip(&mut world).is_some());
     // In an update call there is no certificate.
-    let asked = world.ic.update(
-        user(0),
-        world.adjudicator,
-        "icrc3_get_tip_certificate",
-        no_arguments(),
-    );
-    let asked: Option<ICRC3DataCertificate> = candid::decode_one(&asked.unwrap()).unwrap();
+    let asked: Option<ICRC3DataCertificate> = world.call("icrc3_get_tip_certificate", ());
     assert!(asked.is_none());
 }
 
@@ -93,13 +81,7 @@ fn every_block_is_of_a_type_that_is_told() {
     let channel = concluded(&mut world);
     let payout = channel.withdrawing(0, BOB, user(9));
     world.withdraw(payout).unwrap();
-    let told = world.ic.query(
-        user(0),
-        world.adjudicator,
-        "icrc3_supported_block_types",
-        no_arguments(),
-    );
-    let told: Vec<SupportedBlockType> = candid::decode_one(&told.unwrap()).unwrap();
+    let told: Vec<SupportedBlockType> = world.ask("icrc3_supported_block_types", ());
     let told: Vec<_> = told.into_iter().map(|kind| kind.block_type).collect();
     assert_eq!(told, BLOCK_TYPES);
     for block in blocks(&mut world).blocks {

@@ -133,24 +133,23 @@ impl Report {
                 Some(_) => None,
             });
         // Not every number of channels need be measured.
-        let section = |figure: &str| {
-            figure
-                .split_once("; ")
-                .map(|(section, _)| section.to_owned())
-        };
         let measured: BTreeSet<_> = now.keys().map(|figure| section(figure)).collect();
         let missing = before
             .keys()
             .filter(|figure| !now.contains_key(*figure))
-            .filter(|figure| measured.contains(&section(figure)) || !is_of_a_count(figure));
+            .filter(|figure| measured.contains(section(figure)) || !is_of_a_count(section(figure)));
         let missing = missing.map(|figure| format!("{figure}: it is not measured any more"));
         grown.chain(missing).collect()
     }
 }
 
-/// Whether a figure is of a number of channels that may be chosen.
-fn is_of_a_count(figure: &str) -> bool {
-    let section = figure.split("; ").next().unwrap_or_default();
+/// The section that a figure stands in.
+fn section(figure: &str) -> &str {
+    figure.split("; ").next().unwrap_or_default()
+}
+
+/// Whether a section is about a number of channels, which may be chosen.
+fn is_of_a_count(section: &str) -> bool {
     section.starts_with("Heap at ")
         || section.ends_with(" channel")
         || section.ends_with(" channels")

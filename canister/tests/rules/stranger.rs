@@ -9,16 +9,13 @@
 
 use candid::{CandidType, Deserialize};
 use icrc_ledger_types::icrc3::blocks::GetBlocksRequest;
-use icrc_ledger_types::icrc21::requests::{
-    ConsentMessageMetadata, ConsentMessageRequest, ConsentMessageSpec,
-};
 use perun_canister::answers::MAX_REQUEST_BYTES;
 use perun_canister::encoding;
 use perun_canister::http::{HttpRequest, Surroundings};
 use perun_canister_api::{ChannelRequest, DepositAccountRequest, DisputeRequest, EventsRequest};
 use serde_bytes::ByteBuf;
 
-use super::{ALICE, BOB, TestChannel, World, user};
+use super::{ALICE, BOB, TestChannel, World, explaining, user};
 
 #[derive(Clone, Copy, Debug)]
 enum Method {
@@ -120,17 +117,7 @@ impl Scene {
             let payout = channel.withdrawing(0, BOB, user(9));
             let older = channel.disputing(2, &[10, 90], &[60, 40]);
             let batch = vec![older, newer.clone()];
-            let explain = ConsentMessageRequest {
-                method: "withdraw".into(),
-                arg: bytes(payout.clone()),
-                user_preferences: ConsentMessageSpec {
-                    metadata: ConsentMessageMetadata {
-                        language: "en".into(),
-                        utc_offset_minutes: None,
-                    },
-                    device_spec: None,
-                },
-            };
+            let explain = explaining("withdraw", bytes(payout.clone()), None);
             requests.extend([
                 (Method::Deposit, bytes(channel.by_approval(0, ALICE, 7))),
                 (Method::Deposit, bytes(channel.by_account(0, BOB))),

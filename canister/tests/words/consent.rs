@@ -5,9 +5,7 @@ use std::time::Duration;
 use candid::{CandidType, Principal};
 use icrc_ledger_types::icrc1::account::Account;
 use icrc_ledger_types::icrc21::errors::Icrc21Error;
-use icrc_ledger_types::icrc21::requests::{
-    ConsentMessageMetadata, ConsentMessageRequest, ConsentMessageSpec, DisplayMessageType,
-};
+use icrc_ledger_types::icrc21::requests::DisplayMessageType;
 use icrc_ledger_types::icrc21::responses::{ConsentMessage, Value};
 use perun_canister::consent::supported_standards;
 use perun_canister_api::{
@@ -19,7 +17,7 @@ use serde_bytes::ByteBuf;
 
 use crate::assert_said;
 use crate::rules::{
-    ALICE, BOB, CHALLENGE_S, FEE, Strike, World, concluded, dispute_with, table, user,
+    ALICE, BOB, CHALLENGE_S, FEE, Strike, World, concluded, dispute_with, explaining, table, user,
 };
 
 /// All that was asked, as one text.
@@ -34,17 +32,7 @@ fn consent(
     argument: impl CandidType,
     device: Option<DisplayMessageType>,
 ) -> Result<ConsentMessage, Icrc21Error> {
-    let request = ConsentMessageRequest {
-        method: method.into(),
-        arg: candid::encode_one(argument).unwrap(),
-        user_preferences: ConsentMessageSpec {
-            metadata: ConsentMessageMetadata {
-                language: "de".into(),
-                utc_offset_minutes: Some(60),
-            },
-            device_spec: device,
-        },
-    };
+    let request = explaining(method, candid::encode_one(argument).unwrap(), device);
     let info = world.read(|adjudicator, now| adjudicator.consent(&request, now))?;
     assert_eq!(info.metadata.language, "en");
     assert_eq!(info.metadata.utc_offset_minutes, None);

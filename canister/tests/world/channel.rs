@@ -1,6 +1,9 @@
 //! Channels as their participants see them: keys, params, states that all sign.
 
 use candid::Principal;
+use icrc_ledger_types::icrc21::requests::{
+    ConsentMessageMetadata, ConsentMessageRequest, ConsentMessageSpec, DisplayMessageType,
+};
 use perun_canister_api::{
     Asset, Claim, ConcludeRequest, DepositRequest, DepositSource, DisputeRequest, WithdrawRequest,
     convert,
@@ -213,6 +216,25 @@ impl TestChannel {
 pub fn dispute_with(signed: &SignedState) -> DisputeRequest {
     DisputeRequest {
         claim: Claim::from(signed),
+    }
+}
+
+/// Asks in words what a call would do, as somebody who reads German an hour east of Greenwich.
+pub fn explaining(
+    method: &str,
+    arg: Vec<u8>,
+    device_spec: Option<DisplayMessageType>,
+) -> ConsentMessageRequest {
+    ConsentMessageRequest {
+        method: method.into(),
+        arg,
+        user_preferences: ConsentMessageSpec {
+            metadata: ConsentMessageMetadata {
+                language: "de".into(),
+                utc_offset_minutes: Some(60),
+            },
+            device_spec,
+        },
     }
 }
 
